@@ -1,0 +1,69 @@
+"""`coe eval-router`: in come a router directory and labelled prompts, out come its figures on stdout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from rich.table import Table
+
+
+def eval_router(
+    router: Annotated[Path, typer.Option("--router", help="A directory that `coe train-router` wrote.")],
+    data: Annotated[
+        list[Path],
+        typer.Option("--data", help="Labelled prompts, .jsonl or .jsonl.gz; may be given several times."),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Write the figures as JSON.")] = False,
+) -> None:
+    """Measure a router on prompts that it was not trained on; a figure that the data cannot give is null."""
+    import orjson
+    from rich.console import Console
+
+    from coe.cli.train_router import resolver, stage_bars, stage_progress
+    from routers.evaluation import evaluate
+    from routers.prompts import read_prompts
+    from routers.router import CategoryRouter
+
+    prompts = read_prompts(data)
+    with stage_bars() as bars:
+        loaded = CategoryRouter.load(router, resolver(bars.console.print))
+        figures = evaluate(loaded, prompts, progress=stage_progress(bars)).to_json()
+    if as_json:
+        typer.echo(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
+    else:
+        Console().print(_table(figures))
+
+
+def _table(figures: Mapping[str, object]) -> Table:
+    from rich.table import Table
+
+    table = Table("figure", "value")
+    for name, value in _flat(figures):
+        table.add_row(name, _shown(value))
+    return table
+
+
+def _flat(figures: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case float():
+            return f"{value:.4f}"
+        case tuple():
+            return " to ".join(map(_shown, value))
+        case _:
+            return str(value)

@@ -1,0 +1,36 @@
+"""`coe prepare`: fetch and convert the models of a configuration, so that the service starts straight away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import typer
+
+from coe.cli.arguments import DEFAULT_CONFIG, ConfigArgument
+
+if TYPE_CHECKING:
+    from coe.config.load import LoadedConfig
+
+
+def prepare(config: ConfigArgument = DEFAULT_CONFIG) -> None:
+    """Fetch and convert the models that CONFIG names. Run again, it finds them done."""
+    from coe.config.load import load_config
+
+    prepare_models(load_config(config), lambda message: typer.echo(message, err=True))
+
+
+def prepare_models(loaded: LoadedConfig, say: Callable[[str], None]) -> None:
+    """Resolves every model source of the configuration on this machine.
+
+    Raises:
+        SourceError: a model cannot be had.
+    """
+    from coe.config.specs import absolute_source
+    from coe.runtime import cache_directory
+    from workers.sources import resolve
+
+    for name, model in loaded.config.models.items():
+        if model.source:
+            directory = resolve(absolute_source(loaded, model.source), cache_directory(), say)
+            say(f"model {name}: {directory}")

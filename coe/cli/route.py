@@ -1,0 +1,48 @@
+"""`coe route`: say where a prompt would go, without a running service."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coe.cli.arguments import DEFAULT_CONFIG, JsonOption
+
+
+def route(
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="The prompt; `-` reads it from standard input.")],
+    config: Annotated[
+        Path, typer.Option("--config", help="The service whose router and expert map decide.")
+    ] = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Classify PROMPT and name the expert that would answer. Runs no model but the router's encoder."""
+    import sys
+
+    import orjson
+
+    from coe.config.load import load_config
+    from coe.errors import InvalidRequestError
+    from coe.routing import effective_map, load_router
+    from coe.runtime import cache_directory
+
+    text = sys.stdin.read() if prompt == "-" else prompt
+    if not text.strip():
+        raise InvalidRequestError("The prompt is empty; give some text.")
+    loaded = load_config(config)
+    router = load_router(loaded, cache_directory())
+    router.classify(text)  # the first call warms up; the second is what a service takes
+    started = time.perf_counter()
+    found = router.classify(text)
+    router_ms = (time.perf_counter() - started) * 1000
+    expert = effective_map(loaded.config, router).get(found.category, loaded.config.router.general)
+    if as_json:
+        decision = {"category": found.category, "confidence": found.confidence, "abstained": found.abstained}
+        more = {"expert": expert, "probabilities": found.probabilities, "router_ms": router_ms}
+        typer.echo(orjson.dumps(decision | more, option=orjson.OPT_INDENT_2).decode())
+        return
+    typer.echo(f"{found.category} ({found.confidence:.2f}) -> {expert}, {router_ms:.2f} ms")
+    for category, probability in sorted(found.probabilities.items(), key=lambda item: -item[1]):
+        typer.echo(f"  {probability:6.3f} {category}")

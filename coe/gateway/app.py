@@ -1,0 +1,44 @@
+"""The gateway's ASGI application: which path leads where."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from coe.gateway.chat import ChatEndpoint
+from coe.gateway.envelope import Envelope
+from coe.gateway.pages import Pages
+
+
+def build_app(chat: ChatEndpoint, pages: Pages, timeout_s: float, *, repeats_id: bool = True) -> ASGIApp:
+    """Everything under one envelope, so that every reply has an id and every error the same shape.
+
+    Args:
+        chat: the chat endpoint.
+        pages: the endpoints beside it.
+        timeout_s: deadline of every exchange.
+        repeats_id: add `x-request-id` to replies; off under Ray Serve, which adds it.
+    """
+    routes = [
+        Route("/v1/chat/completions", chat, methods=["POST"]),
+        Route("/v1/models", pages.models, methods=["GET"]),
+        Route("/v1/models/{name:path}", pages.model, methods=["GET"]),
+        Route("/v1/route", pages.route, methods=["POST"]),
+        Route("/v1/workers", pages.workers, methods=["GET"]),
+        Route("/health", pages.health, methods=["GET"]),
+        Route("/ready", pages.ready, methods=["GET"]),
+        Route("/metrics", pages.metrics, methods=["GET"]),
+    ]
+    return Envelope(_Inner(routes), timeout_s, repeats_id=repeats_id)
+
+
+class _Inner(Starlette):
+    """Starlette without its own error pages: errors reach the envelope, which gives them one shape."""
+
+    def __init__(self, routes: list[Route]) -> None:
+        super().__init__(routes=routes)
+        self.router.redirect_slashes = False
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return self.router

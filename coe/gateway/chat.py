@@ -1,0 +1,158 @@
+"""`POST /v1/chat/completions`: decide, plan, execute, and pass the bytes of the answer on."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from starlette.types import Receive, Scope, Send
+
+from coe.errors import InvalidRequestError, OverloadedError, UnavailableError
+from coe.gateway.decision import Decider
+from coe.gateway.exchange import Exchange
+from coe.gateway.http import EVENT_STREAM, read_body, send_reply, start_reply, until_disconnect
+from coe.gateway.protocol import parse_chat
+from coe.gateway.sse import PING, FrameReader, Usage, read_usage
+from coe.plan.executor import Executor, Plan
+from coe.plan.expert import Answer
+from coe.plan.request import ChatRequest
+
+NO_BUFFERING = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+
+
+@dataclass(frozen=True, slots=True)
+class ChatLimits:
+    """Bounds of one gateway process; units in the names."""
+
+    max_body_bytes: int
+    max_concurrent: int
+    ping_interval_s: float
+
+
+class ChatEndpoint:
+    """An ASGI application. Counts its requests, so that they can be limited and drained."""
+
+    def __init__(self, decider: Decider, executor: Executor, limits: ChatLimits) -> None:
+        self._decider = decider
+        self._executor = executor
+        self._limits = limits
+        self._running = 0
+        self._draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange.of(scope)
+        exchange.endpoint = scope["path"]
+        self._admit()
+        self._running += 1
+        self._idle.clear()
+        try:
+            _check_media_type(scope)
+            body = await read_body(receive, self._limits.max_body_bytes)
+            request = parse_chat(body, exchange.request_id)
+            await until_disconnect(self._answer(exchange, request, send), receive)
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Refuses new requests and waits for the running ones; False where some were left after `timeout_s`."""
+        self._draining = True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _admit(self) -> None:
+        if self._draining:
+            raise UnavailableError("The service is shutting down.", code="draining", retry_after_s=10)
+        if self._running >= self._limits.max_concurrent:
+            raise OverloadedError(
+                f"{self._running} requests are in flight, the limit of this gateway (`server.max_concurrent`).",
+                retry_after_s=1,
+            )
+
+    async def _answer(self, exchange: Exchange, request: ChatRequest, send: Send) -> None:
+        decision = await self._decider.decide(request.model, request.messages)
+        exchange.decision = decision
+        exchange.expert = decision.expert
+        if request.stream:
+            await self._stream(exchange, decision.plan, request, send)
+        else:
+            await self._complete(exchange, decision.plan, request, send)
+
+    async def _complete(self, exchange: Exchange, plan: Plan, request: ChatRequest, send: Send) -> None:
+        answer = await self._executor.run(plan, request)
+        async with aclosing(answer.chunks) as chunks:
+            body = b"".join([chunk async for chunk in chunks])
+        _note_answer(exchange, answer)
+        _note_usage(exchange, read_usage(body))
+        await send_reply(send, 200, body)
+
+    async def _stream(self, exchange: Exchange, plan: Plan, request: ChatRequest, send: Send) -> None:
+        reader = FrameReader(keep_usage=request.include_usage)
+        beginning = asyncio.ensure_future(self._begin(plan, request))
+        try:
+            while not (await asyncio.wait({beginning}, timeout=self._limits.ping_interval_s))[0]:
+                await _send_frames(exchange, send, PING)
+        except BaseException:  # cancelled or the client is gone: whatever it is, the answer must not go on unread
+            await _discard(beginning)
+            raise
+        answer, first = beginning.result()
+        async with aclosing(answer.chunks) as chunks:
+            _note_answer(exchange, answer)
+            exchange.first_byte_s = exchange.seconds()
+            await _send_frames(exchange, send, reader.feed(first))
+            async for chunk in chunks:
+                await _send_frames(exchange, send, reader.feed(chunk))
+        _note_usage(exchange, reader.usage)
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _begin(self, plan: Plan, request: ChatRequest) -> tuple[Answer, bytes]:
+        """The answer and its first bytes: until they are there, a failure still has its own HTTP status."""
+        answer = await self._executor.run(plan, request)
+        try:
+            return answer, await anext(answer.chunks, b"")
+        except BaseException:  # also a cancellation: the engine must stop
+            await answer.chunks.aclose()
+            raise
+
+
+async def _send_frames(exchange: Exchange, send: Send, frames: bytes) -> None:
+    if not frames:
+        return
+    if not exchange.status:
+        await start_reply(send, 200, EVENT_STREAM, *NO_BUFFERING)
+    await send({"type": "http.response.body", "body": frames, "more_body": True})
+
+
+async def _discard(beginning: asyncio.Future[tuple[Answer, bytes]]) -> None:
+    beginning.cancel()
+    await asyncio.wait({beginning})
+    if not beginning.cancelled() and beginning.exception() is None:
+        await beginning.result()[0].chunks.aclose()
+
+
+def _note_answer(exchange: Exchange, answer: Answer) -> None:
+    exchange.expert = answer.expert
+    exchange.swap_ms = answer.swap_ms
+    exchange.cache = answer.cache
+
+
+def _note_usage(exchange: Exchange, usage: Usage | None) -> None:
+    if usage:
+        exchange.prompt_tokens = usage.prompt_tokens
+        exchange.completion_tokens = usage.completion_tokens
+
+
+def _check_media_type(scope: Scope) -> None:
+    given = next((value for name, value in scope["headers"] if name == b"content-type"), b"application/json")
+    if not given.lower().startswith(b"application/json"):
+        raise InvalidRequestError(
+            "Send the body as `content-type: application/json`.", code="unsupported_media_type", status=415
+        )

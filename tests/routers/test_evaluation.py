@@ -1,0 +1,169 @@
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import f1_score, roc_auc_score
+
+from routers.comparison import bootstrap, compare
+from routers.encoders import Progress, Vectors
+from routers.errors import DataError
+from routers.evaluation import evaluate, macro_f1
+from routers.expert_map import ExpertMap
+from routers.experts import ExpertSize
+from routers.prompts import LabelledPrompt
+from routers.ranking import auroc, recall_at
+from routers.router import CategoryRouter
+from routers.static_encoder import StaticEncoder
+from routers.training import MapSettings, train
+
+MakePrompts = Callable[..., list[LabelledPrompt]]
+SIZES = {"jurist": ExpertSize(7, 7), "generalist": ExpertSize(8, 8), "giant": ExpertSize(70, 70)}
+
+
+def skilled(category: str) -> dict[str, float]:
+    return {"generalist": 0.5, "jurist": 0.95 if category == "law" else 0.1, "giant": 0.9}
+
+
+@pytest.fixture(scope="module")
+def router(word_encoder: StaticEncoder, make_prompts: MakePrompts) -> CategoryRouter:
+    mapping = MapSettings(SIZES, max_active_params_b=8)
+    return train(make_prompts(100, outcomes=skilled), word_encoder, mapping=mapping)[0]
+
+
+def test_the_keys_are_those_that_programs_read(router: CategoryRouter, make_prompts: MakePrompts) -> None:
+    figures = evaluate(router, make_prompts(20, out_of_scope=10, seed=1, outcomes=skilled)).to_json()
+    assert {name: set(value) if isinstance(value, dict) else None for name, value in figures.items()} == {
+        "n": None,
+        "category": {"accuracy", "macro_f1"},
+        "abstained": None,
+        "routed": {"score", "active_params_b"},
+        "best_single": {"expert", "score"},
+        "true_category": {"score"},
+        "random": {"score"},
+        "oracle": {"score"},
+        "co_failure": None,
+        "gain": {"mean", "ci95", "p_value"},
+        "ood": {"auroc", "recall_at_5pct_rejected"},
+        "latency_ms": {"p50", "p99"},
+    }
+
+
+def test_routing_is_compared_with_the_best_expert_of_the_same_budget(
+    router: CategoryRouter, make_prompts: MakePrompts
+) -> None:
+    prompts = make_prompts(100, seed=1, outcomes=skilled)
+    outcomes = evaluate(router, prompts).outcomes
+    assert outcomes.best_single.expert == "generalist"
+    assert outcomes.routed.score is not None
+    assert outcomes.best_single.score is not None
+    assert outcomes.routed.score > outcomes.best_single.score
+    assert outcomes.routed.active_params_b is not None
+    assert 7 < outcomes.routed.active_params_b <= 8
+    assert outcomes.gain.mean == pytest.approx(outcomes.routed.score - outcomes.best_single.score)
+    assert outcomes.gain.p_value is not None
+    assert outcomes.gain.p_value < 0.05
+    assert outcomes.oracle.score == pytest.approx(1 - (outcomes.co_failure or 0))
+
+
+def test_data_without_outcomes_gives_the_category_figures_only(
+    router: CategoryRouter, make_prompts: MakePrompts
+) -> None:
+    found = evaluate(router, make_prompts(50, out_of_scope=50, seed=1))
+    assert found.category.accuracy is not None
+    assert found.category.accuracy > 0.95
+    assert found.abstained is not None
+    assert found.abstained < 0.15
+    assert found.ood.auroc is not None
+    assert found.ood.auroc > 0.8
+    figures = found.to_json()
+    assert figures["routed"] == {"score": None, "active_params_b": None}
+    assert figures["gain"] == {"mean": None, "ci95": None, "p_value": None}
+    assert figures["co_failure"] is None
+
+
+def test_unlabelled_rows_give_what_needs_no_label(router: CategoryRouter) -> None:
+    found = evaluate(router, [LabelledPrompt("the court", outcomes=dict.fromkeys(SIZES, 1.0))])
+    assert (found.category.accuracy, found.abstained, found.ood.auroc) == (None, None, None)
+    assert found.outcomes.routed.score == 1
+    assert found.outcomes.true_category.score is None
+
+
+def test_no_rows_are_refused(router: CategoryRouter) -> None:
+    with pytest.raises(DataError):
+        evaluate(router, [])
+
+
+def test_latency_is_of_one_prompt_with_its_encoding(
+    word_encoder: StaticEncoder, router: CategoryRouter, make_prompts: MakePrompts
+) -> None:
+    class Slow:
+        spec = word_encoder.spec
+
+        def encode(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
+            time.sleep(0.01)
+            return word_encoder.encode(texts, progress)
+
+    slow = CategoryRouter(router._parts, Slow())
+    assert evaluate(slow, make_prompts(5)).latency_ms.p50 >= 10
+
+
+def rows(*outcomes: dict[str, float]) -> list[LabelledPrompt]:
+    return [LabelledPrompt("x", "law", labelled=True, outcomes=given) for given in outcomes]
+
+
+def test_figures_by_hand() -> None:
+    expert_map = ExpertMap("a", {"law": "b"}, {"a": ExpertSize(2, 2), "b": ExpertSize(4, 4)})
+    prompts = rows({"a": 1, "b": 0}, {"a": 0, "b": 1}, {"a": 1, "b": 1}, {"a": 0, "b": 0}, {"a": 1, "b": 0}, {"a": 0})
+    found = compare(prompts, ["general", "law", "law", "law", "law", "law"], expert_map, 0)
+    assert (found.routed.score, found.routed.active_params_b) == (3 / 5, (2 + 4 * 4) / 5)
+    assert (found.best_single.expert, found.best_single.score) == ("a", 3 / 5)
+    assert (found.true_category.score, found.random.score, found.oracle.score) == (2 / 5, 1 / 2, 4 / 5)
+    assert (found.co_failure, found.gain.mean) == (1 / 5, 0)
+
+
+def test_without_a_map_the_experts_are_still_compared() -> None:
+    found = compare(rows({"a": 1, "b": 0}, {"a": 1, "b": 1}), ["law", "law"], None, 0)
+    assert (found.best_single.expert, found.oracle.score, found.routed.score) == ("a", 1, None)
+
+
+def test_outcomes_that_do_not_cover_the_map_give_no_figures() -> None:
+    expert_map = ExpertMap("a", {"law": "b"}, {"a": None, "b": None})
+    assert compare(rows({"a": 1}), ["law"], expert_map, 0).routed.score is None
+
+
+def test_the_bootstrap_knows_noise_from_a_gain() -> None:
+    rng = np.random.default_rng(0)
+    noise = bootstrap(rng.choice([-1.0, 0, 1], 2_000), 0)
+    gain = bootstrap(rng.choice([-1.0, 0, 1], 2_000, p=[0.1, 0.7, 0.2]), 0)
+    none = bootstrap(np.zeros(50), 0)
+    assert noise.p_value is not None
+    assert gain.p_value is not None
+    assert gain.ci95 is not None
+    assert noise.p_value > 0.05
+    assert gain.p_value < 0.001
+    assert gain.ci95[0] < 0.1 < gain.ci95[1]
+    assert (none.mean, none.ci95, none.p_value) == (0, (0, 0), 1)
+
+
+SCORES = st.lists(st.integers(0, 9), min_size=1, max_size=30)
+
+
+@given(SCORES, SCORES)
+def test_auroc_is_scikit_learns(inside: list[int], outside: list[int]) -> None:
+    a, b = np.array(inside, dtype=np.float64), np.array(outside, dtype=np.float64)
+    truth = [1] * len(a) + [0] * len(b)
+    assert auroc(a, b) == pytest.approx(roc_auc_score(truth, np.concatenate([a, b])))
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abcd")), min_size=1))
+def test_macro_f1_is_scikit_learns(pairs: list[tuple[str, str]]) -> None:
+    truth, found = (np.array(column) for column in zip(*pairs, strict=True))
+    assert macro_f1(truth, found) == pytest.approx(f1_score(truth, found, average="macro", zero_division=0))
+
+
+def test_recall_is_of_what_falls_below_the_rejected_share() -> None:
+    inside = np.arange(100, dtype=np.float64)
+    assert recall_at(inside, np.array([0.0, 4.0, 50.0, 99.0]), 0.05) == 0.5

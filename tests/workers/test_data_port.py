@@ -1,0 +1,202 @@
+"""The port between a client and a scripted engine in this process."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import aiohttp
+import pytest
+
+from workers.admission import Admission
+from workers.data_port import DataPort
+from workers.engine import ENGINE_URL, engine_session
+from workers.openai_errors import Failure
+from workers.requests import ExpertRequest
+from workers.spec import ExpertSpec, Sampling
+
+
+@dataclass
+class Poet:
+    """An expert on the scripted engine; `failure` makes it refuse."""
+
+    session: aiohttp.ClientSession
+    name: str = "poet"
+    base_url: str = ENGINE_URL
+    failure: Failure | None = None
+    admission: Admission = field(
+        default_factory=lambda: Admission("poet", max_running=2, max_queued=1, queue_timeout_s=0.3)
+    )
+    request: ExpertRequest = field(
+        default_factory=lambda: ExpertRequest(
+            ExpertSpec(name="poet", model="base", system="Rhyme.", sampling=Sampling(temperature=0.5)), "base"
+        )
+    )
+
+    def refusal(self) -> Failure | None:
+        return self.failure
+
+
+class Port:
+    """A port, its engine, its one expert, and a client."""
+
+    def __init__(self, engine: Any, poet: Poet, port: DataPort, client: aiohttp.ClientSession) -> None:
+        self.engine, self.poet, self.port, self.client = engine, poet, port, client
+
+    def chat(self, script: str, *, headers: dict[str, str] | None = None, **fields: Any) -> Any:
+        body = {"model": "poet", "messages": [{"role": "user", "content": script}]} | fields
+        return self.client.post(f"{self.port.url}/v1/chat/completions", json=body, headers=headers)
+
+
+@pytest.fixture
+async def port(tmp_path: Path, scripted: ModuleType, client: aiohttp.ClientSession) -> AsyncIterator[Port]:
+    engine, socket = scripted.ScriptedEngine(), tmp_path / "e.sock"
+    async with engine.serve(socket), engine_session(socket) as session:
+        poet = Poet(session)
+        data_port = DataPort({"poet": poet}, report=lambda: b'{"report": 1}', host="127.0.0.1", token="secret")
+        await data_port.start()
+        client.headers["x-coe-token"] = "secret"
+        yield Port(engine, poet, data_port, client)
+        await data_port.stop()
+
+
+async def eventually(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.005)
+
+
+async def failure(response: aiohttp.ClientResponse) -> dict[str, Any]:
+    error: dict[str, Any] = (await response.json())["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    return error
+
+
+async def test_an_answer_bears_the_experts_name_and_its_settings_reached_the_engine(port: Port) -> None:
+    async with port.chat("hello", headers={"x-request-id": "r-1"}) as response:
+        answer = await response.json()
+    assert response.status == 200
+    assert answer["model"] == "poet"
+    assert answer["choices"][0]["message"]["content"] == "word0 word1 word2 word3 "
+    asked, headers = port.engine.seen[0]
+    assert asked["model"] == "base"
+    assert asked["messages"][0] == {"role": "system", "content": "Rhyme."}
+    assert asked["temperature"] == 0.5
+    assert headers["x-request-id"] == "r-1"
+
+
+async def test_a_stream_arrives_as_it_is_made(port: Port) -> None:
+    arrivals = []
+    async with port.chat("slow:5", stream=True) as response:
+        assert response.content_type == "text/event-stream"
+        lines = []
+        async for line in response.content:
+            if line.strip():
+                lines.append(line.decode().strip())
+                arrivals.append(time.monotonic())
+    assert [json.loads(line[6:])["model"] for line in lines[:-1]] == ["poet"] * 5
+    assert lines[-1] == "data: [DONE]"
+    assert arrivals[4] - arrivals[0] > 0.15
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_client_that_leaves_ends_its_request_in_the_engine(port: Port, stream: bool) -> None:
+    response = port.chat("slow:1000", stream=stream)
+    task = asyncio.create_task(response.__aenter__())
+    await eventually(lambda: port.engine.running == 1)
+    if stream:
+        (await task).close()
+    else:
+        task.cancel()
+    await eventually(lambda: port.engine.running == 0)
+    assert port.engine.aborted == 1
+    await eventually(lambda: port.poet.admission.running == 0)
+
+
+async def test_a_client_that_leaves_the_queue_never_reaches_the_engine(port: Port) -> None:
+    tasks = [asyncio.create_task(port.chat("hang").__aenter__()) for _ in range(3)]
+    await eventually(lambda: port.poet.admission.waiting == 1)
+    for task in tasks:
+        task.cancel()
+    await eventually(lambda: port.engine.running == 0 and port.poet.admission.waiting == 0)
+    assert len(port.engine.seen) == 2
+
+
+async def test_too_many_requests_are_told_when_to_come_again(port: Port) -> None:
+    running = [asyncio.create_task(port.chat("hang").__aenter__()) for _ in range(2)]
+    await eventually(lambda: port.engine.running == 2)
+    waiting = asyncio.create_task(port.chat("hello").__aenter__())
+    await eventually(lambda: port.poet.admission.waiting == 1)
+    async with port.chat("hello") as response:
+        assert response.status == 429
+        assert int(response.headers["retry-after"]) >= 1
+        assert (await failure(response))["code"] == "queue_full"
+    late = await waiting
+    assert late.status == 503
+    assert (await failure(late))["code"] == "queue_timeout"
+    for task in running:
+        task.cancel()
+
+
+async def test_who_may_not_or_asks_amiss_is_refused(port: Port) -> None:
+    async with port.chat("hello", headers={"x-coe-token": "guess"}) as response:
+        assert (response.status, (await failure(response))["code"]) == (401, "invalid_token")
+    async with port.chat("hello", model="nobody") as response:
+        error = await failure(response)
+        assert (response.status, error["code"], error["param"]) == (404, "model_not_found", "model")
+    async with port.client.post(f"{port.port.url}/v1/chat/completions", data=b"{") as response:
+        assert (response.status, (await failure(response))["type"]) == (400, "invalid_request_error")
+    async with port.client.get(f"{port.port.url}/v1/nothing") as response:
+        assert (response.status, (await failure(response))["code"]) == (404, "not_found")
+    assert port.engine.seen == []
+
+
+async def test_an_expert_that_cannot_answer_says_so(port: Port) -> None:
+    port.poet.failure = Failure(503, "expert_loading", "is being loaded", 5)
+    async with port.chat("hello") as response:
+        assert (response.status, response.headers["retry-after"]) == (503, "5")
+        assert (await failure(response))["code"] == "expert_loading"
+
+
+async def test_a_draining_port_takes_no_new_requests(port: Port) -> None:
+    port.port.draining = True
+    async with port.chat("hello") as response:
+        assert (response.status, (await failure(response))["code"]) == (503, "draining")
+        assert "retry-after" in response.headers
+
+
+async def test_the_engines_own_refusal_keeps_its_status_and_loses_its_numeric_code(port: Port) -> None:
+    async with port.chat("refuse") as response:
+        assert response.status == 400
+        expected = {"message": "that cannot be", "type": "invalid_request_error", "param": "n", "code": None}
+        assert await failure(response) == expected
+
+
+async def test_an_engine_that_is_not_there_is_named(port: Port, tmp_path: Path) -> None:
+    async with engine_session(tmp_path / "none.sock") as session:
+        port.poet.session = session
+        async with port.chat("hello") as response:
+            assert (response.status, (await failure(response))["code"]) == (503, "engine_died")
+            assert "retry-after" in response.headers
+
+
+async def test_an_engine_whose_core_dies_ends_the_stream_with_an_error_and_no_done(port: Port) -> None:
+    async with port.chat("core-died", stream=True) as response:
+        events = (await response.read()).decode().strip().split("\n\n")
+    assert len(events) == 3
+    assert json.loads(events[2][6:])["error"]["code"] == "engine_died"
+
+
+async def test_health_is_open_and_the_report_is_not(port: Port, client: aiohttp.ClientSession) -> None:
+    client.headers.clear()
+    async with client.get(f"{port.port.url}/health") as response:
+        assert response.status == 200
+    async with client.get(f"{port.port.url}/report") as response:
+        assert response.status == 401
+    async with client.get(f"{port.port.url}/report", headers={"x-coe-token": "secret"}) as response:
+        assert await response.json() == {"report": 1}

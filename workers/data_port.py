@@ -1,0 +1,183 @@
+"""The worker's OpenAI HTTP port: requests for experts go in, their engines' bytes come out as they arrive.
+
+A request is read once and written once as JSON; its answer is not parsed at all. Whoever goes away, client or engine,
+closes the other side of the same request at once. What a failure looks like is `workers.openai_errors`' business.
+"""
+
+import hmac
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Protocol
+
+import aiohttp
+from aiohttp import web
+
+from workers.admission import Admission
+from workers.answers import StreamFailedError, StreamNames, named_body
+from workers.errors import QueueFullError, QueueTimeoutError
+from workers.openai_errors import Failure, RefusedError, engine_died, relayed
+from workers.requests import ExpertRequest, Request, RequestFormatError, read_request
+
+TOKEN_HEADER = "x-coe-token"  # noqa: S105  a name, not a secret
+_LARGEST_REQUEST = 64 * 2**20  # bytes; images come inside requests
+_SHUTDOWN_S = 1.0
+_RETRY_S = 5.0
+_LOST = (aiohttp.ClientError, OSError, TimeoutError)
+_DRAINING = Failure(503, "draining", "this worker is being stopped: ask another one", _RETRY_S)
+
+
+class Servable(Protocol):
+    """An expert as the port sees it: how to ask its engine, and whether to."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def admission(self) -> Admission: ...
+    @property
+    def request(self) -> ExpertRequest: ...
+    @property
+    def session(self) -> aiohttp.ClientSession: ...
+    @property
+    def base_url(self) -> str: ...
+    def refusal(self) -> Failure | None:
+        """Why it cannot answer now, or None where it can."""
+
+
+class DataPort:
+    """Serves `experts` on a free port of `host`. With a `token`, requests must carry it in `x-coe-token`."""
+
+    def __init__(
+        self, experts: Mapping[str, Servable], *, report: Callable[[], bytes], host: str, token: str | None = None
+    ) -> None:
+        self._experts = experts
+        self._report = report
+        self._host = host
+        self._token = token.encode() if token is not None else None
+        self._runner: web.AppRunner | None = None
+        self.draining = False
+        self.url = ""
+
+    async def start(self) -> None:
+        """Listen; `url` then says where. Raises `OSError` where `host` is not this machine's."""
+        app = web.Application(client_max_size=_LARGEST_REQUEST)
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/report", self._serve_report)
+        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_route("*", "/{path:.*}", self._unknown)
+        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        await runner.setup()
+        self._runner = runner
+        await web.TCPSite(runner, self._host, 0).start()
+        host, port = runner.addresses[0][:2]
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        """Close the port and whatever still runs through it."""
+        if self._runner:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "draining" if self.draining else "ok"})
+
+    async def _serve_report(self, request: web.Request) -> web.Response:
+        try:
+            self._authorise(request)
+        except RefusedError as error:
+            return _reply(error.failure)
+        return web.Response(body=self._report(), content_type="application/json")
+
+    async def _unknown(self, request: web.Request) -> web.Response:
+        return _reply(Failure(404, "not_found", f"there is no {request.method} {request.path} here"))
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        try:
+            expert, asked = await self._accepted(request)
+            async with expert.admission.slot():
+                return await _forward(request, expert, asked)
+        except RefusedError as error:
+            return _reply(error.failure)
+        except QueueFullError as error:
+            return _reply(Failure(429, "queue_full", str(error), error.retry_after_s))
+        except QueueTimeoutError as error:
+            return _reply(Failure(503, "queue_timeout", str(error), error.retry_after_s))
+
+    async def _accepted(self, request: web.Request) -> tuple[Servable, Request]:
+        self._authorise(request)
+        if self.draining:
+            raise RefusedError(_DRAINING)
+        try:
+            asked = read_request(await request.read())
+        except RequestFormatError as error:
+            raise RefusedError(Failure(400, None, str(error), param=error.param)) from error
+        except web.HTTPRequestEntityTooLarge as error:
+            too_large = f"the request is larger than {_LARGEST_REQUEST} bytes"
+            raise RefusedError(Failure(413, None, too_large)) from error
+        expert = self._experts.get(str(asked["model"]))
+        if expert is None:
+            unknown = f"there is no expert `{asked['model']}` here"
+            raise RefusedError(Failure(404, "model_not_found", unknown, param="model"))
+        if failure := expert.refusal():
+            raise RefusedError(failure)
+        return expert, asked
+
+    def _authorise(self, request: web.Request) -> None:
+        given = request.headers.get(TOKEN_HEADER, "").encode(errors="surrogateescape")
+        if self._token is not None and not hmac.compare_digest(given, self._token):
+            needed = f"the header `{TOKEN_HEADER}` must carry this worker's token"
+            raise RefusedError(Failure(401, "invalid_token", needed))
+
+
+async def _forward(request: web.Request, expert: Servable, asked: Request) -> web.StreamResponse:
+    try:
+        upstream = await _ask(request, expert, expert.request.apply(asked))
+    except _LOST as error:
+        raise RefusedError(engine_died()) from error
+    try:
+        if upstream.status >= 400:
+            raise RefusedError(relayed(upstream.status, await upstream.read()))
+        if upstream.content_type == "text/event-stream":
+            return await _stream(request, expert, upstream)
+        body = named_body(await upstream.read(), expert.name)
+        return web.Response(body=body, content_type=upstream.content_type)
+    except aiohttp.ClientPayloadError as error:
+        raise RefusedError(engine_died()) from error
+    finally:
+        upstream.close()  # of no effect on a connection that is done; else the engine aborts the request
+
+
+async def _ask(request: web.Request, expert: Servable, body: bytes) -> aiohttp.ClientResponse:
+    headers = {name: value for name in ("x-request-id",) if (value := request.headers.get(name))}
+    url = f"{expert.base_url}/v1/chat/completions"
+    try:
+        return await expert.session.post(url, data=body, headers=headers)
+    except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+        # An idle connection may be closed just as it is used; nothing was answered on it, so asking again is safe.
+        return await expert.session.post(url, data=body, headers=headers)
+
+
+async def _stream(request: web.Request, expert: Servable, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
+    names = StreamNames(expert.name)
+    # Headers wait for the first bytes, so that a failure until then still has its status.
+    first = names.feed(await upstream.content.readany())
+    response = web.StreamResponse(headers={"content-type": "text/event-stream", "cache-control": "no-cache"})
+    await response.prepare(request)
+    if first:
+        await response.write(first)
+    try:
+        async for chunk in upstream.content.iter_any():
+            if data := names.feed(chunk):
+                await response.write(data)
+        last = names.rest()
+    except StreamFailedError as error:
+        last = error.before + error.failure.event
+    except aiohttp.ClientPayloadError:
+        last = engine_died().event
+    with suppress(ConnectionResetError):
+        await response.write(last)
+        await response.write_eof()
+    return response
+
+
+def _reply(failure: Failure) -> web.Response:
+    return web.Response(status=failure.status, body=failure.body, headers=failure.headers)

@@ -1,0 +1,81 @@
+"""Errors of the workers. Every message says what is wrong and what to do about it.
+
+WorkerError
+├── SpecError               a specification contradicts itself, for example an expert names no known model
+├── SourceError             a model or adapter cannot be had
+│   ├── SourceFormatError   the source string cannot be read
+│   ├── SourceNotFoundError a folder, package, file or repository is missing
+│   ├── ChecksumError       a file is not the one that the source names
+│   ├── ConversionError     a checkpoint could not be converted
+│   └── SourceCancelledError  resolving was stopped because its caller said so
+├── EngineError             an engine process
+│   ├── EngineStartError    it did not become healthy; carries its last log lines
+│   └── EngineDiedError     it ended while it was serving
+└── AdmissionError          a request was not let in; carries the seconds after which to try again
+    ├── QueueFullError      as many requests wait as may
+    └── QueueTimeoutError   it waited as long as it may
+"""
+
+
+class WorkerError(Exception):
+    """Base of every error that this package raises."""
+
+
+class SpecError(WorkerError):
+    """A worker's specification contradicts itself."""
+
+
+class SourceError(WorkerError):
+    """A model or adapter source cannot be used."""
+
+
+class SourceFormatError(SourceError):
+    """A source string cannot be read."""
+
+
+class SourceNotFoundError(SourceError):
+    """The folder, package, file or repository that a source names is missing."""
+
+
+class ChecksumError(SourceError):
+    """A file's SHA-256 is not the one its source names."""
+
+
+class ConversionError(SourceError):
+    """A checkpoint could not be converted into the form that engines load."""
+
+
+class SourceCancelledError(SourceError):
+    """Resolving a source was stopped because its caller said so."""
+
+
+class EngineError(WorkerError):
+    """An engine process failed."""
+
+
+class EngineStartError(EngineError):
+    """An engine did not become healthy. `log_lines` are the last lines that it wrote."""
+
+    def __init__(self, message: str, log_lines: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.log_lines = log_lines
+
+
+class EngineDiedError(EngineError):
+    """An engine ended while it was serving."""
+
+
+class AdmissionError(WorkerError):
+    """A request was not let in. `retry_after_s` is the number of seconds after which trying again makes sense."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class QueueFullError(AdmissionError):
+    """As many requests wait for the expert as may."""
+
+
+class QueueTimeoutError(AdmissionError):
+    """The request waited for its turn as long as it may."""

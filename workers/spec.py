@@ -1,0 +1,187 @@
+"""What a worker is told to serve and what it reports: plain values that cross process boundaries.
+
+In: the settings of experts, of the models below them, and of the worker. Out: reports, as JSON and back.
+Only that names agree is checked here; every other value is judged where it is used.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import orjson
+
+from workers.errors import SpecError
+
+Device: TypeAlias = Literal["cpu", "gpu"]
+ExpertState: TypeAlias = Literal["loading", "ready", "failed", "draining"]
+EngineState: TypeAlias = Literal["starting", "ready", "backoff", "failed", "stopped"]
+Tier: TypeAlias = Literal["device", "host", "disk"]
+SamplingValue: TypeAlias = float | int | list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """Sampling defaults of an expert, used where a request does not say. None: the engine's own default."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    max_tokens: int | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+    def as_request(self) -> dict[str, SamplingValue]:
+        """The fields that are set, named and shaped as in an OpenAI request."""
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "stop"}
+        request: dict[str, SamplingValue] = {name: value for name, value in values.items() if value is not None}
+        if self.stop:
+            request["stop"] = list(self.stop)
+        return request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """A base model and the engine that serves it.
+
+    `source` is read by `workers.sources`. With `url` no engine is started: the OpenAI server there is asked for
+    `served_name` (default: `name`), and the engine settings have no effect. None means the engine's own default.
+    """
+
+    name: str
+    source: str = ""
+    url: str | None = None
+    served_name: str | None = None
+    max_model_len: int | None = None
+    dtype: str = "auto"
+    kv_cache_gb: int = 1  # GiB, CPU only; vLLM takes whole ones
+    gpu_memory_utilization: float | None = None
+    tensor_parallel: int = 1
+    max_num_seqs: int | None = None
+    max_loras: int | None = None
+    max_lora_rank: int | None = None
+    extra_args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    start_timeout_s: float = 600.0
+
+    @property
+    def base_name(self) -> str:
+        """The name under which the engine answers for the model without an adapter."""
+        return self.served_name or self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpertSpec:
+    """A model, an adapter or none, a system prompt or none, and sampling defaults, under one name."""
+
+    name: str
+    model: str
+    adapter: str | None = None
+    system: str | None = None
+    sampling: Sampling = Sampling()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSpec:
+    """Everything a worker serves and how. Raises `SpecError` where names are repeated or unknown.
+
+    `run_dir` holds sockets, locks and counters; `host` is the address the data port binds and advertises;
+    `token` is demanded in the header `x-coe-token`. `max_running` and `max_queued` count requests of one expert.
+    """
+
+    group: str
+    device: Device
+    models: tuple[ModelSpec, ...]
+    experts: tuple[ExpertSpec, ...]
+    cache_dir: Path
+    run_dir: Path
+    host: str = "127.0.0.1"
+    token: str | None = None
+    max_running: int = 16
+    max_queued: int = 64
+    queue_timeout_s: float = 60.0
+    drain_timeout_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        models = {model.name: model for model in self.models}
+        _refuse_repeated("model", (model.name for model in self.models))
+        _refuse_repeated("expert", (expert.name for expert in self.experts))
+        for model in self.models:
+            if not model.source and not model.url:
+                raise SpecError(f"model `{model.name}` has neither a `source` nor a `url`: give it one of them")
+        for expert in self.experts:
+            if expert.model not in models:
+                known = ", ".join(f"`{name}`" for name in models) or "none"
+                raise SpecError(f"expert `{expert.name}` names the unknown model `{expert.model}`; known: {known}")
+            if expert.adapter and models[expert.model].url:
+                raise SpecError(
+                    f"expert `{expert.name}` has an `adapter`, but model `{expert.model}` has a `url`: load it in "
+                    "that server and name it by the model's `served_name`"
+                )
+            if expert.adapter and expert.name == models[expert.model].base_name:
+                raise SpecError(
+                    f"expert `{expert.name}` has an adapter and the name its model is served by: rename one of them"
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpertReport:
+    """One expert now. `running` and `waiting` count its requests; `error` says why it is failed."""
+
+    name: str
+    model: str
+    state: ExpertState
+    tier: Tier
+    running: int = 0
+    waiting: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineReport:
+    """One engine now. `pid` is None where it is not ours or not running; `started_in_s` is its last start."""
+
+    model: str
+    state: EngineState
+    pid: int | None = None
+    restarts: int = 0
+    started_in_s: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerReport:
+    """One worker now. `epoch` grows with each start of the worker and so tells late reports of earlier starts apart."""
+
+    worker_id: str
+    group: str
+    url: str
+    pid: int
+    epoch: int
+    experts: tuple[ExpertReport, ...]
+    engines: tuple[EngineReport, ...]
+
+    def to_json(self) -> bytes:
+        return orjson.dumps(self)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "WorkerReport":
+        """Read what `to_json` wrote. Raises `SpecError` where `data` is not a report."""
+        try:
+            raw = orjson.loads(data)
+            experts = tuple(ExpertReport(**expert) for expert in raw.pop("experts"))
+            engines = tuple(EngineReport(**engine) for engine in raw.pop("engines"))
+            return cls(experts=experts, engines=engines, **raw)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise SpecError(f"this is no worker report ({error}); were both sides updated?") from error
+
+
+def _refuse_repeated(kind: str, names: Iterable[str]) -> None:
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise SpecError(f"{kind} names must differ, but these are repeated: {', '.join(repeated)}")
