@@ -35,6 +35,7 @@ from workers.spec import WorkerReport
 
 RAY_ADDRESS = "RAY_ADDRESS"
 POLL_S = 0.5
+WATCH_S = 1.0
 
 
 class StopRequestedError(Exception):
@@ -61,6 +62,7 @@ class Service:
         self._loaded = loaded
         self._on_stage = on_stage
         self._stages: list[Stage] = []
+        self._redis: EmbeddedRedis | None = None
 
     @property
     def url(self) -> str:
@@ -91,19 +93,30 @@ class Service:
                 reports = self._wait_for_experts()
             yield reports
 
+    def watch(self) -> None:
+        """Keeps what this process itself started alive; returns only by a signal's exception."""
+        while True:
+            time.sleep(WATCH_S)
+            if self._redis is not None and not self._redis.alive:
+                self._on_stage("the embedded Redis ended; starting it again")
+                self._redis.stop()
+                with contextlib.suppress(StartupError):  # the service answers without Redis; the next round tries again
+                    self._redis.start()
+
     def _enter_runtime(self, stack: contextlib.ExitStack) -> Runtime:
         config = self._loaded.config
         run_dir = Path(tempfile.mkdtemp(prefix="coe-"))  # short, because socket paths are limited to 107 bytes
         stack.callback(shutil.rmtree, run_dir, ignore_errors=True)
         os.environ["TMPDIR"] = str(run_dir)  # what engines leave in their temporary folder goes with this one
-        log_file = self._loaded.path(config.logs.file) if config.logs.file else run_dir / "coe.log"
+        log_file = self._log_file()
         follower = LogFollower(log_file, config.logs.format, sys.stderr)
         follower.start()
         stack.callback(follower.close)
         redis_url = config.redis.url
         if redis_url is None:
             with self._stage("Redis"):
-                redis_url = stack.enter_context(EmbeddedRedis(run_dir)).url
+                self._redis = stack.enter_context(EmbeddedRedis(run_dir))
+            redis_url = self._redis.url
         return Runtime(
             run_dir=run_dir,
             log_file=log_file,
@@ -112,6 +125,17 @@ class Service:
             cache_dir=cache_directory(),
             local=RAY_ADDRESS not in os.environ,
         )
+
+    def _log_file(self) -> Path:
+        """The file that the configuration names, or one in the cache folder that holds the last run on this port."""
+        config = self._loaded.config
+        if config.logs.file:
+            return self._loaded.path(config.logs.file)
+        folder = cache_directory() / "logs"
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"serve-{config.server.port}.log"
+        file.unlink(missing_ok=True)
+        return file
 
     def _start_graph(self, stack: contextlib.ExitStack, runtime: Runtime) -> None:
         from ray import serve  # noqa: PLC0415  # Ray Serve reads its settings from the environment when imported
@@ -239,6 +263,8 @@ def _ray_variables(runtime: Runtime) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray would kill the engines' reapers before they have ended the engines.
+        "RAY_kill_child_processes_on_worker_exit": "0",
         MULTIPROC_VARIABLE: str(metrics),
     }
 

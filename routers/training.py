@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 
 from routers.abstention import fit_abstention
-from routers.classifier import LinearClassifier, fit_path, log_loss
+from routers.classifier import STRENGTHS, LinearClassifier, fit_path, log_loss
 from routers.encoders import Encoder
 from routers.errors import DataError, MapError
 from routers.expert_map import ExpertMap, learn_map
@@ -46,9 +46,9 @@ class MapSettings:
 class TrainingReport:
     """What the data held and how the router did on rows held out of its fit. Shares and scores are in [0, 1].
 
-    `repeats`: rows whose prompt and category occurred before; the classifier sees them once, the map every time. `conflicts`: prompts with more than
-    one category. `not_mapped`: experts that have outcomes or a size, but not both. `ood_auroc`: None without
-    out-of-scope rows.
+    `repeats`: rows whose prompt and category occurred before; the classifier sees them once, the map every time.
+    `conflicts`: prompts with more than one category. `not_mapped`: experts that have outcomes or a size, but not
+    both. `ood_auroc`: None without out-of-scope rows.
     """
 
     rows_by_category: Mapping[str, int]
@@ -105,7 +105,7 @@ def train(
     labels = np.array([place[prompt.category or ""] for prompt in rows.in_scope], dtype=np.int64)
     held_out = cross_validate(inside, labels, outside, seed, _stage("cross-validate", progress))
     prototypes = fit_prototypes(inside, labels, seed)
-    fitted = fit_path(prototypes.features(inside), labels)[held_out.strength]
+    fitted = fit_path(prototypes.features(inside), labels, STRENGTHS[: held_out.strength + 1])[-1]
     report = TrainingReport(
         rows_by_category=counts,
         out_of_scope=len(rows.out_of_scope),

@@ -37,10 +37,11 @@ def eval_router(
     if as_json:
         typer.echo(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
     else:
-        Console().print(_table(figures))
+        Console().print(figures_table(figures))
 
 
-def _table(figures: Mapping[str, object]) -> Table:
+def figures_table(figures: Mapping[str, object]) -> Table:
+    """One row a figure, named by its path in the JSON."""
     from rich.table import Table
 
     table = Table("figure", "value")

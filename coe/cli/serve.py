@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 
 import typer
@@ -36,8 +35,7 @@ def serve(config: ConfigArgument = DEFAULT_CONFIG) -> None:
                 timings = ", ".join(f"{stage.name} {stage.seconds:.1f} s" for stage in service.stages)
                 say(f"ready ({timings})")
                 typer.echo(_greeting(service.url))
-                while True:
-                    signal.pause()
+                service.watch()
     except StopRequestedError as stop:
         say(f"stopped by {stop}")
 

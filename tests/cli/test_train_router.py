@@ -64,9 +64,6 @@ def test_a_router_is_trained_and_measured(
     assert figures["routed"]["score"] > figures["best_single"]["score"]
     assert len(figures["gain"]["ci95"]) == 2
 
-    shown = CliRunner().invoke(app, ["eval-router", *arguments], catch_exceptions=False)
-    assert "routed.active_params_b" in shown.stdout
-
 
 def test_bad_input_is_told_before_a_model_is_loaded(app: typer.Typer, data: Path, tmp_path: Path) -> None:
     def error(*arguments: str) -> BaseException | None:

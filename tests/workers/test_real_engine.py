@@ -113,6 +113,10 @@ async def served(tmp_path_factory: pytest.TempPathFactory, coe_home: Path) -> As
         await worker.stop()
 
 
+def command(process: psutil.Process) -> str:
+    return " ".join(process.cmdline())
+
+
 async def eventually(condition: Callable[[], Any], timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not await condition():
@@ -170,7 +174,7 @@ async def test_several_answers_seeds_stops_and_logprobs(served: Served) -> None:
 
 async def test_tools_are_accepted(served: Served) -> None:
     parameters = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-    tools = [{"type": "function", "function": {"name": "weather", "parameters": parameters}}]
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": parameters, "strict": True}}]
     await served.ask("What is the weather in Rome?", tools=tools)
     forced = {"type": "function", "function": {"name": "weather"}}
     answer = await served.ask("What is the weather in Rome?", tools=tools, tool_choice=forced, max_tokens=60)
@@ -215,8 +219,8 @@ async def test_a_client_that_leaves_frees_the_engine(served: Served) -> None:
 async def test_a_killed_engine_ends_its_streams_and_comes_back(served: Served, victim: str) -> None:
     restarts = served.worker.report().engines[0].restarts
     family = served.engine().children(recursive=True)
-    front, *others = family
-    killed = front if victim == "front end" else next(p for p in others if "EngineCore" in " ".join(p.cmdline()) or p)
+    cores = [process for process in family if any(mark in command(process) for mark in ("EngineCore", "spawn_main"))]
+    killed = family[0] if victim == "front end" else cores[0]
     async with served.post("Tell a long story.", stream=True, max_tokens=1500, ignore_eos=True) as response:
         await response.content.readany()
         os.kill(killed.pid, signal.SIGKILL)

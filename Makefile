@@ -1,0 +1,44 @@
+# The two commands for newcomers: `make serve` and `make test`. `make help` lists the others.
+PY := .venv/bin/python
+CONFIG ?= configs/local.yaml
+
+.DEFAULT_GOAL := help
+.PHONY: help venv serve test check unit engine lock schema router bench-gateway clean
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+venv:  ## make .venv with the locked CPU environment
+	@scripts/install
+
+serve: venv  ## install, prepare the models and serve $(CONFIG) until Ctrl-C
+	@exec .venv/bin/coe serve $(CONFIG)
+
+test: check  ## the gate and the whole suite, real engines included; what CI runs
+	@$(PY) -m pytest --cov --cov-report=term
+
+check: venv  ## format, lint, types, import directions
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports
+
+unit: venv  ## the fast tests alone
+	@$(PY) -m pytest -m "not engine and not service"
+
+schema: venv  ## rewrite configs/schema.json from the models
+	@.venv/bin/coe schema > configs/schema.json
+
+router: venv  ## train the default router from configs/router-data
+	@.venv/bin/coe train-router $(foreach f,$(sort $(wildcard configs/router-data/train/*.jsonl)),--data $(f)) --encoder hybrid --out configs/router
+
+bench-gateway: venv  ## the gateway beside LiteLLM's proxy, as a table
+	@$(PY) -m benchmarks.gateway
+
+lock:  ## resolve requirements/cpu.txt again (needs uv)
+	uv pip compile pyproject.toml --extra cpu --group dev --override requirements/overrides.txt \
+	  --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+	  --no-emit-find-links --no-annotate --no-header --output-file requirements/cpu.txt
+
+clean:  ## remove .venv and caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage

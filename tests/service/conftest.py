@@ -1,0 +1,28 @@
+"""Services for the tests that ask them over HTTP."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.service.running import RunningService, RunService, read_local_config, run_service
+
+
+@pytest.fixture(scope="session")
+def local_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """`configs/local.yaml` as it ships, on real vLLM, for all tests of the session."""
+    with run_service(tmp_path_factory.mktemp("local"), read_local_config()) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def client(local_service: RunningService) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=local_service.url, timeout=300.0) as client:
+        yield client
+
+
+@pytest.fixture
+def start_service(tmp_path: Path) -> RunService:
+    """Starts a service from a configuration given as a mapping; leaving the block stops it."""
+    return lambda config: run_service(tmp_path, config)

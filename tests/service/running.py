@@ -1,0 +1,110 @@
+"""A whole service in a process of its own, started as a person starts it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import psutil
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+LOCAL_CONFIG = REPOSITORY / "configs" / "local.yaml"
+START_TIMEOUT_S = 420.0
+STOP_TIMEOUT_S = 90.0
+
+
+@dataclass
+class RunningService:
+    """One `coe serve` in a process of its own."""
+
+    process: subprocess.Popen[str]
+    url: str
+    stdout: list[str] = field(default_factory=list)
+    stderr: list[str] = field(default_factory=list)
+
+    def descendants(self) -> list[psutil.Process]:
+        """Every process that the service has started and that still runs under it."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(STOP_TIMEOUT_S)
+
+
+RunService = Callable[[dict[str, object]], AbstractContextManager[RunningService]]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def read_local_config() -> dict[str, object]:
+    config = yaml.safe_load(LOCAL_CONFIG.read_text())
+    assert isinstance(config, dict)
+    config["router"]["path"] = str(LOCAL_CONFIG.parent / config["router"]["path"])
+    return config
+
+
+@contextmanager
+def run_service(folder: Path, config: dict[str, object]) -> Iterator[RunningService]:
+    port = free_port()
+    path = folder / "service.yaml"
+    path.write_text(yaml.safe_dump({**config, "server": {"port": port, **_section(config, "server")}}))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "coe.cli.main", "serve", str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env={name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
+    )
+    service = RunningService(process, f"http://127.0.0.1:{port}")
+    readers = [_reader(process.stdout, service.stdout), _reader(process.stderr, service.stderr)]
+    try:
+        _wait_until_ready(service)
+        yield service
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for reader in readers:
+            reader.join()
+
+
+def _section(config: dict[str, object], name: str) -> dict[str, object]:
+    section = config.get(name, {})
+    assert isinstance(section, dict)
+    return {key: value for key, value in section.items() if key != "port"}
+
+
+def _reader(stream: IO[str] | None, lines: list[str]) -> threading.Thread:
+    assert stream is not None
+    thread = threading.Thread(target=lambda: lines.extend(iter(stream.readline, "")), daemon=True)
+    thread.start()
+    return thread
+
+
+def _wait_until_ready(service: RunningService) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if service.process.poll() is not None:
+            raise AssertionError(f"coe serve ended with {service.process.returncode}:\n{''.join(service.stderr)}")
+        if any("coe is ready" in line for line in service.stdout):
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"not ready after {START_TIMEOUT_S:.0f} s:\n{''.join(service.stderr)}")
