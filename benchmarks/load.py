@@ -22,6 +22,11 @@ _PATH = b"/v1/chat/completions"
 _STALLED_S = 20.0
 _RECEIVE = 1 << 16
 _TOKEN_MARK = b'"content"'
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
+
+
+class _IdleClosedError(Exception):
+    """The target closed a connection that it had answered nothing on."""
 
 
 class LoadError(Exception):
@@ -30,15 +35,15 @@ class LoadError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to send for how long. `prompts` are taken in turn, over and over; `api_key` is sent as a bearer token."""
+    """What to send for how long. `prompts` are taken in turn, over and over; `api_key` is the bearer token."""
 
     port: int
     model: str
     prompts: Sequence[str]
     connections: int
     seconds: float
+    api_key: str
     stream: bool = False
-    api_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ class Result:
         first_token_p50_ms: until the first token; 0 where the job does not stream.
         token_gap_p50_ms: from the first to the last token, over the tokens after the first; 0 likewise.
         client_cpu: this process's CPU time over the time that passed.
+        reopened: connections that the target closed before it answered; the request was sent again on a new one.
     """
 
     requests: int
@@ -62,6 +68,7 @@ class Result:
     first_token_p50_ms: float
     token_gap_p50_ms: float
     client_cpu: float
+    reopened: int
 
 
 @dataclass(slots=True)
@@ -79,23 +86,38 @@ class _Connection:
     def __init__(self, job: Job, samples: _Samples) -> None:
         self._samples = samples
         self._stream = job.stream
-        self.socket = socket.create_connection(("127.0.0.1", job.port), timeout=5)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._port = job.port
+        self.socket = self._open()
+        self._request = b""
         self._received = bytearray()
         self._expected = 0
         self._began = self._first = self._latest = 0.0
         self._tokens = 0
 
+    def _open(self) -> socket.socket:
+        opened = socket.create_connection(("127.0.0.1", self._port), timeout=_STALLED_S)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return opened
+
+    def reopen(self) -> None:
+        """Sends the request again on a new connection; the time goes on from where it was sent first."""
+        self.socket.close()
+        self.socket = self._open()
+        self.socket.sendall(self._request)
+
     def send(self, request: bytes) -> None:
+        self._request = request
         self._received.clear()
         self._expected = self._tokens = 0
         self._began = time.perf_counter()
         self.socket.sendall(request)
 
     def receive(self) -> bool:
-        """Takes what has arrived; True where the answer is complete. Raises LoadError."""
+        """Takes what has arrived; True where the answer is complete. Raises LoadError or _IdleClosedError."""
         piece = self.socket.recv(_RECEIVE)
         now = time.perf_counter()
+        if not piece and not self._received:
+            raise _IdleClosedError
         if not piece:
             raise LoadError(f"the target closed a connection after {bytes(self._received)!r}")
         self._received += piece
@@ -132,34 +154,65 @@ class _Connection:
             _, found, length = head.partition(b"content-length:")
             self._expected = end + 4 + int(length.partition(b"\r\n")[0]) if found else -1
         if self._expected < 0:
-            return self._received.endswith(b"0\r\n\r\n")
+            return self._received.endswith(_LAST_CHUNK)
         return len(self._received) >= self._expected
+
+
+class _Client:
+    """The connections of one job, and which of their requests are answered."""
+
+    def __init__(self, job: Job) -> None:
+        self._requests = [_request(job, prompt) for prompt in job.prompts]
+        self._sent = 0
+        self._poll = select.epoll()
+        self._by_number: dict[int, _Connection] = {}
+        self.samples = _Samples()
+        self.reopened = 0
+        for _ in range(job.connections):
+            connection = _Connection(job, self.samples)
+            self._watch(connection)
+            self._send(connection)
+
+    def step(self) -> None:
+        """Waits until something arrives and takes it."""
+        ready = self._poll.poll(_STALLED_S)
+        if not ready:
+            raise LoadError(f"the target answered nothing for {_STALLED_S:g} s")
+        for number, _ in ready:
+            connection = self._by_number[number]
+            try:
+                if connection.receive():
+                    self._send(connection)
+            except _IdleClosedError:
+                del self._by_number[number]
+                connection.reopen()
+                self._watch(connection)
+                self.reopened += 1
+
+    def close(self) -> None:
+        for connection in self._by_number.values():
+            connection.socket.close()
+        self._poll.close()
+
+    def _send(self, connection: _Connection) -> None:
+        connection.send(self._requests[self._sent % len(self._requests)])
+        self._sent += 1
+
+    def _watch(self, connection: _Connection) -> None:
+        self._by_number[connection.socket.fileno()] = connection
+        self._poll.register(connection.socket, select.EPOLLIN)
 
 
 def apply_load(job: Job) -> Result:
     """Loads the target for `job.seconds`, in this process. Raises LoadError or OSError."""
-    samples = _Samples()
-    requests = [_request(job, prompt) for prompt in job.prompts]
-    connections = [_Connection(job, samples) for _ in range(job.connections)]
-    by_number = {connection.socket.fileno(): connection for connection in connections}
-    poll = select.epoll()
     cpu, began = time.process_time(), time.perf_counter()
-    for number, connection in enumerate(connections):
-        poll.register(connection.socket, select.EPOLLIN)
-        connection.send(requests[number % len(requests)])
-    sent, end = len(connections), began + job.seconds
+    client = _Client(job)
+    end = began + job.seconds
     while time.perf_counter() < end:
-        ready = poll.poll(_STALLED_S)
-        if not ready:
-            raise LoadError(f"the target answered nothing for {_STALLED_S:g} s")
-        for number, _ in ready:
-            if by_number[number].receive():
-                by_number[number].send(requests[sent % len(requests)])
-                sent += 1
+        client.step()
     passed, spent = time.perf_counter() - began, time.process_time() - cpu
-    for connection in connections:
-        connection.socket.close()
-    return _result(samples, passed, spent)
+    client.close()
+    return _result(client, passed, spent)
 
 
 def run_load(job: Job) -> Result:
@@ -178,12 +231,13 @@ def run_load(job: Job) -> Result:
 def _request(job: Job, prompt: str) -> bytes:
     fields = {"model": job.model, "messages": [{"role": "user", "content": prompt}], "stream": job.stream}
     body = orjson.dumps(fields)
-    key = b"authorization: Bearer %b\r\n" % job.api_key.encode() if job.api_key else b""
     head = b"POST %b HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n" % _PATH
+    key = b"authorization: Bearer %b\r\n" % job.api_key.encode()
     return head + key + b"content-length: %d\r\n\r\n" % len(body) + body
 
 
-def _result(samples: _Samples, passed_s: float, cpu_s: float) -> Result:
+def _result(client: _Client, passed_s: float, cpu_s: float) -> Result:
+    samples = client.samples
     if len(samples.whole) < 2:
         raise LoadError("fewer than two answers came within the time: give it more with --seconds")
     times = sorted(samples.whole)
@@ -195,6 +249,7 @@ def _result(samples: _Samples, passed_s: float, cpu_s: float) -> Result:
         first_token_p50_ms=1000 * statistics.median(samples.first or [0.0]),
         token_gap_p50_ms=1000 * statistics.median(samples.gap or [0.0]),
         client_cpu=cpu_s / passed_s,
+        reopened=client.reopened,
     )
 
 

@@ -1,8 +1,8 @@
 """An OpenAI server that costs next to nothing: requests in, always the same answer out, at once.
 
 A request with `"stream": true` gets a first token at once and then `STREAM_TOKENS - 1` more, `TOKEN_PERIOD_S` apart.
-Everything is rendered beforehand, so that what stands in front of it is measured and not this. It prints its port on
-stdout and ends when stdin does.
+Everything is rendered beforehand, so that what stands in front of it is measured and not this. Started with a port:
+`python -m benchmarks.stub_upstream PORT`.
 """
 
 from __future__ import annotations
@@ -116,14 +116,16 @@ def _content_length(head: bytes) -> int:
     return int(rest.partition(b"\r\n")[0]) if found else 0
 
 
-async def _serve() -> None:
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(StubConnection, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await loop.run_in_executor(None, sys.stdin.read)
-    server.close()
+def command(port: int) -> list[str]:
+    """The command line that serves on `port`."""
+    return [sys.executable, "-m", "benchmarks.stub_upstream", str(port)]
+
+
+async def _serve(port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(StubConnection, "127.0.0.1", port)
+    await server.serve_forever()
 
 
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        asyncio.run(_serve())
+        asyncio.run(_serve(int(sys.argv[1])))

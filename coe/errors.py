@@ -9,7 +9,8 @@ CoeError
     ├── OverloadedError            429: come back after `retry_after_s`
     ├── UnavailableError           503: nothing can answer now
     ├── DeadlineError              504: the answer took too long
-    └── UpstreamError              the worker's own error, relayed with its status
+    ├── UpstreamError              the worker's own error, relayed with its status
+    └── InternalError              500: a fault of the service itself
 
 `routers` and `workers` have trees of their own, because they do not know `coe`; `exit_code` places them here.
 """
@@ -120,6 +121,12 @@ class DeadlineError(RequestError):
 
     status = 504
     default_code = "deadline_exceeded"
+
+
+class InternalError(RequestError):
+    """Something that nobody expected; the log has its traceback."""
+
+    default_code = "internal_error"
 
 
 class UpstreamError(RequestError):

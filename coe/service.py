@@ -87,6 +87,7 @@ class Service:
             runtime = self._enter_runtime(stack)
             with self._stage("Ray"):
                 _start_ray(stack, runtime)
+                _catch_stop_signals()  # Ray has put its own handlers in their place
             with self._stage("gateway and router"):
                 self._start_graph(stack, runtime)
             with self._stage("engines"):
@@ -275,16 +276,25 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[None]:
     """Ctrl-C and SIGTERM raise StopRequestedError inside this block."""
-
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        raise StopRequestedError(signal.Signals(number).name)
-
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    _catch_stop_signals()
     try:
         yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _catch_stop_signals() -> None:
+    for number in STOP_SIGNALS:
+        signal.signal(number, _stop)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # the shape of a signal handler
+    raise StopRequestedError(signal.Signals(number).name)

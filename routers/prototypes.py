@@ -40,17 +40,16 @@ class Prototypes:
 
 
 def fit_prototypes(vectors: Vectors, labels: NDArray[np.int64], seed: int) -> Prototypes:
-    """k-means within each category: one prototype for eight rows, at most 64 a category. Deterministic."""
+    """k-means within each category: one prototype for eight rows, at most 64 a category.
+
+    Deterministic on one thread; several add up the centres in any order."""
     from sklearn.cluster import KMeans  # noqa: PLC0415 - training only
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # noqa: PLC0415
 
     centres: list[Vectors] = []
-    # Threads add up the centres in any order: one thread gives the same bits each time.
-    with threadpool_limits(limits=1, user_api="openmp"):
-        for label in np.unique(labels):
-            rows = vectors[labels == label]
-            distinct = len(np.unique(rows, axis=0))
-            count = min(MAX_PER_CATEGORY, max(1, len(rows) // ROWS_PER_PROTOTYPE), distinct)
-            model = KMeans(count, n_init=1, max_iter=50, random_state=seed).fit(rows)
-            centres.append(model.cluster_centers_.astype(np.float32))
+    for label in np.unique(labels):
+        rows = vectors[labels == label]
+        distinct = len(np.unique(rows, axis=0))
+        count = min(MAX_PER_CATEGORY, max(1, len(rows) // ROWS_PER_PROTOTYPE), distinct)
+        model = KMeans(count, n_init=1, max_iter=50, random_state=seed).fit(rows)
+        centres.append(model.cluster_centers_.astype(np.float32))
     return Prototypes(np.concatenate(centres))

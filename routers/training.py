@@ -12,16 +12,17 @@ from importlib.metadata import version
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from routers.abstention import fit_abstention
 from routers.classifier import STRENGTHS, LinearClassifier, fit_path, log_loss
-from routers.encoders import Encoder
+from routers.encoders import Encoder, Vectors
 from routers.errors import DataError, MapError
 from routers.expert_map import ExpertMap, learn_map
 from routers.experts import ExpertSize
 from routers.outcomes import experts_seen, outcome_table
 from routers.prompts import LabelledPrompt
-from routers.prototypes import fit_prototypes
+from routers.prototypes import Prototypes, fit_prototypes
 from routers.ranking import auroc
 from routers.record import Provenance, RouterParts
 from routers.router import CategoryRouter
@@ -103,9 +104,7 @@ def train(
     inside, outside = vectors[: len(rows.in_scope)], vectors[len(rows.in_scope) :]
     place = {category: i for i, category in enumerate(categories)}
     labels = np.array([place[prompt.category or ""] for prompt in rows.in_scope], dtype=np.int64)
-    held_out = cross_validate(inside, labels, outside, seed, _stage("cross-validate", progress))
-    prototypes = fit_prototypes(inside, labels, seed)
-    fitted = fit_path(prototypes.features(inside), labels, STRENGTHS[: held_out.strength + 1])[-1]
+    held_out, prototypes, classifier = _fit(inside, labels, outside, seed, _stage("cross-validate", progress))
     report = TrainingReport(
         rows_by_category=counts,
         out_of_scope=len(rows.out_of_scope),
@@ -121,7 +120,7 @@ def train(
         categories=categories,
         encoder=encoder.spec,
         prototypes=prototypes,
-        classifier=LinearClassifier(fitted.coef, fitted.intercept, held_out.temperature),
+        classifier=classifier,
         abstention=fit_abstention(held_out.typicality, reject_rate),
         expert_map=expert_map,
         provenance=_provenance(prompts, seed, report),
@@ -131,6 +130,20 @@ def train(
 
 def _stage(name: str, progress: StageProgress | None) -> Callable[[int, int], None] | None:
     return None if progress is None else lambda done, total: progress(name, done, total)
+
+
+def _fit(
+    inside: Vectors, labels: NDArray[np.int64], outside: Vectors, seed: int, progress: Callable[[int, int], None] | None
+) -> tuple[HeldOut, Prototypes, LinearClassifier]:
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # noqa: PLC0415 - training only
+
+    # One thread gives the same bits each time, and on cores that others use it is several times as fast: the
+    # matrices are small, and threads that spin for one another cost more than they add.
+    with threadpool_limits(limits=1):
+        held_out = cross_validate(inside, labels, outside, seed, progress)
+        prototypes = fit_prototypes(inside, labels, seed)
+        fitted = fit_path(prototypes.features(inside), labels, STRENGTHS[: held_out.strength + 1])[-1]
+    return held_out, prototypes, LinearClassifier(fitted.coef, fitted.intercept, held_out.temperature)
 
 
 def _sort(prompts: Sequence[LabelledPrompt]) -> _Sorted:

@@ -42,9 +42,11 @@ def _ask(url: str, model: str, messages: list[dict[str, str]], text: str) -> Non
         service_client(url, timeout_s=600.0) as client,
         client.stream("POST", "/v1/chat/completions", json=body) as response,
     ):
+        if response.is_error:
+            response.read()
         response.raise_for_status()
         headers = response.headers
-        typer.secho(f"[{headers['x-coe-expert']}, {headers['x-coe-category']}]", err=True, dim=True)
+        typer.secho(f"[{headers.get('x-coe-expert', model)}, {headers.get('x-coe-category', '-')}]", err=True, dim=True)
         for line in response.iter_lines():
             if piece := _content(line):
                 pieces.append(piece)

@@ -146,7 +146,7 @@ class LogConfig(Section):
     format: Literal["auto", "console", "json"] = "auto"
     """`auto` prints for people on a terminal and JSON elsewhere. The file is always JSON."""
     file: str | None = None
-    """File that the whole service appends to; `logs/serve-PORT.log` in the cache folder, of the last run, where absent."""
+    """File that the whole service appends to; where absent, `logs/serve-PORT.log` in the cache folder, of one run."""
     prompts: bool = False
     """Log prompt texts. Off, because prompts are private."""
 

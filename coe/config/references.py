@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from coe.config.models import Config
+from coe.config.models import Config, ModelConfig
 from coe.config.source import Location
 
 RESERVED_NAME = "coe"
@@ -34,9 +34,12 @@ def _problems(config: Config) -> Iterator[Problem]:
     yield from _expert_problems(config)
     yield from _router_problems(config)
     for group, worker in config.workers.items():
-        for index, name in enumerate(worker.experts or ()):
+        names = worker.experts or []
+        for index, name in enumerate(names):
             if name not in config.experts:
                 yield Problem(("workers", group, "experts", index), _unknown("expert", name, config.experts))
+            if name in names[:index]:
+                yield Problem(("workers", group, "experts", index), f"`{name}` is already in this list; name it once.")
 
 
 def _model_problems(config: Config) -> Iterator[Problem]:
@@ -56,8 +59,18 @@ def _expert_problems(config: Config) -> Iterator[Problem]:
             yield Problem(("experts", name), f"`{RESERVED_NAME}` is the name of the routed model; choose another.")
         if expert.model not in config.models:
             yield Problem(("experts", name, "model"), _unknown("model", expert.model, config.models))
+        elif expert.adapter is not None:
+            yield from _adapter_problems(name, expert.model, config.models[expert.model])
         if name not in held:
             yield Problem(("experts", name), "no worker group holds this expert; add it to `workers.*.experts`.")
+
+
+def _adapter_problems(name: str, model_name: str, model: ModelConfig) -> Iterator[Problem]:
+    place = ("experts", name, "adapter")
+    if model.url is not None:
+        yield Problem(place, "its model is a running server; load the adapter there and name it by `served_name`.")
+    elif name == (model.served_name or model_name):
+        yield Problem(place, f"the engine knows the model by the name `{name}`; give the expert or the model another.")
 
 
 def _router_problems(config: Config) -> Iterator[Problem]:

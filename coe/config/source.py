@@ -53,7 +53,7 @@ def read_raw(path: Path, environment: Mapping[str, str]) -> RawConfig:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{path}:{line}: not valid YAML: {error.problem}.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         raise ConfigError(f"{path}: not valid YAML: {error}.") from error
     if not isinstance(data, dict) or node is None:
         raise ConfigError(f"{path}: the file must be a mapping with the keys `models`, `experts`, `router`, `workers`.")
@@ -87,7 +87,7 @@ def _apply_environment(raw: RawConfig, environment: Mapping[str, str]) -> None:
         parts = name.removeprefix(ENV_PREFIX).split("__")
         try:
             value = yaml.safe_load(environment[name])
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):
             value = environment[name]
         _set(raw, parts, value, f"environment variable {name}")
 
@@ -111,4 +111,4 @@ def _set(raw: RawConfig, parts: list[str], value: object, place: str) -> None:
 
 def _matching_key(tree: Raw, part: str) -> str:
     wanted = part.lower()
-    return next((key for key in tree if key.lower().replace("-", "_") == wanted.replace("-", "_")), wanted)
+    return next((key for key in tree if str(key).lower().replace("-", "_") == wanted.replace("-", "_")), wanted)

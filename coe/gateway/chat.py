@@ -110,6 +110,9 @@ class ChatEndpoint:
             await _send_frames(exchange, send, reader.feed(first))
             async for chunk in chunks:
                 await _send_frames(exchange, send, reader.feed(chunk))
+        await _send_frames(exchange, send, reader.rest())
+        if not exchange.status:
+            raise UnavailableError("The worker sent an empty answer. Send the request again.", code="worker_lost")
         _note_usage(exchange, reader.usage)
         await send({"type": "http.response.body", "body": b""})
 

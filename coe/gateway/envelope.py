@@ -8,7 +8,7 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from coe.errors import DeadlineError, InvalidRequestError, RequestError
+from coe.errors import DeadlineError, InternalError, InvalidRequestError, RequestError
 from coe.gateway.exchange import Exchange
 from coe.gateway.http import ClientDisconnectedError, send_error
 from coe.telemetry.logs import get_logger
@@ -52,6 +52,11 @@ class Envelope:
                 await self._fail(exchange, late, send_with_headers)
             except ClientDisconnectedError:
                 exchange.status = CLIENT_CLOSED
+            except Exception as error:  # the edge: whatever went wrong, the client gets an error it can read
+                log.exception("unexpected error", endpoint=exchange.endpoint, error=repr(error))
+                await self._fail(
+                    exchange, InternalError("The service failed on this request; see its log."), send_with_headers
+                )
             except asyncio.CancelledError:
                 exchange.status = CLIENT_CLOSED
                 raise

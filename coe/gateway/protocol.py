@@ -11,6 +11,7 @@ from coe.errors import InvalidRequestError
 from coe.plan.request import CacheMode, ChatRequest, JsonValue
 
 OWN_FIELD = "coe"
+MAX_DEPTH = 200
 Model = TypeVar("Model")
 
 
@@ -98,7 +99,19 @@ def _json_object(body: bytes) -> dict[str, JsonValue]:
         ) from error
     if not isinstance(fields, dict):
         raise InvalidRequestError("The body must be a JSON object.", code="invalid_json")
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
+        _refuse_deep(fields)
     return fields
+
+
+def _refuse_deep(fields: dict[str, JsonValue]) -> None:
+    """What cannot be written again for a worker is refused here: orjson reads deeper than it writes."""
+    try:
+        orjson.dumps(fields)
+    except orjson.JSONEncodeError as error:
+        raise InvalidRequestError(
+            f"The body is nested too deeply; at most {MAX_DEPTH} levels are safe.", code="invalid_json"
+        ) from error
 
 
 def _validate(adapter: TypeAdapter[Model], fields: dict[str, JsonValue]) -> Model:

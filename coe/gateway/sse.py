@@ -1,15 +1,21 @@
-"""Server-sent events: bytes in arbitrary pieces in, whole frames out. Reads no token, only the usage at the end."""
+"""Server-sent events: bytes in arbitrary pieces in, whole frames out. Reads no token, only the usage at the end.
+
+Lines end in LF, as vLLM's do, or in CR LF, as those of some other servers do.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import orjson
 
-FRAME_END = b"\n\n"
 PING = b": ping\n\n"
-_USAGE = b'"usage":{'
-_NO_CHOICES = b'"choices":[]'
+_FRAME_ENDS = (b"\n\n", b"\n\r\n")
+_FRAME = re.compile(rb".*?\n\r?\n", re.DOTALL)
+_USAGE = re.compile(rb'"usage"\s*:\s*\{')
+_NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+_DATA = re.compile(rb"^data: ?([^\r\n]*)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +41,24 @@ class FrameReader:
     def feed(self, chunk: bytes) -> bytes:
         """The whole frames that are complete now, possibly none."""
         data = self._tail + chunk if self._tail else chunk
-        end = data.rfind(FRAME_END)
-        if end < 0:
-            self._tail = data
-            return b""
-        self._tail = data[end + 2 :]
-        frames = data[: end + 2]
-        return frames if _USAGE not in frames else self._without_usage(frames)
+        end = max(_end_after(mark, data) for mark in _FRAME_ENDS)
+        self._tail = data[end:]
+        frames = data[:end]
+        return self._without_usage(frames) if _USAGE.search(frames) else frames
+
+    def rest(self) -> bytes:
+        """What the stream ended with, where its last frame was left without its blank line."""
+        return self.feed(b"\n\n") if self._tail.strip() else b""
 
     def _without_usage(self, frames: bytes) -> bytes:
         kept = []
-        for frame in frames.split(FRAME_END)[:-1]:
-            if _USAGE in frame:
-                self.usage = read_usage(frame.removeprefix(b"data: ")) or self.usage
-                if not self._keep_usage and _NO_CHOICES in frame:
+        for frame in _FRAME.findall(frames):
+            if _USAGE.search(frame):
+                data = _DATA.search(frame)
+                self.usage = (read_usage(data[1]) if data else None) or self.usage
+                if not self._keep_usage and _NO_CHOICES.search(frame):
                     continue
-            kept.append(frame + FRAME_END)
+            kept.append(frame)
         return b"".join(kept)
 
 
@@ -61,3 +69,8 @@ def read_usage(body: bytes) -> Usage | None:
         return Usage(int(usage["prompt_tokens"]), int(usage["completion_tokens"]))
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _end_after(mark: bytes, data: bytes) -> int:
+    found = data.rfind(mark)
+    return found + len(mark) if found >= 0 else 0

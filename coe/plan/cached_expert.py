@@ -14,7 +14,7 @@ from coe.telemetry.logs import get_logger
 from coe.telemetry.metrics import CACHE
 
 LOOKUP_TIMEOUT_S = 0.25
-STREAM_END = b"data: [DONE]\n\n"
+STREAM_END = b"data: [DONE]"
 
 log = get_logger("coe.plan.cache")
 
@@ -53,7 +53,7 @@ class CachedExpert:
             return Answer(self.name, request.stream, _replay(stored), cache="hit")
         CACHE.labels("miss").inc()
         answer = await self._expert.answer(request)
-        answer.chunks = self._keep(key, answer)
+        answer.chunks = self._keep(key, answer.chunks, streamed=answer.streamed)
         answer.cache = "miss"
         return answer
 
@@ -74,18 +74,20 @@ class CachedExpert:
             log.warning("response cache is away", error=repr(error))
             return None
 
-    async def _keep(self, key: str, answer: Answer) -> AsyncGenerator[bytes, None]:
+    async def _keep(
+        self, key: str, answer: AsyncGenerator[bytes, None], *, streamed: bool
+    ) -> AsyncGenerator[bytes, None]:
         """Passes the answer on and stores it when it has come to its proper end."""
         pieces: list[bytes] = []
         size = 0
-        async with aclosing(answer.chunks) as chunks:
+        async with aclosing(answer) as chunks:
             async for chunk in chunks:
                 size += len(chunk)
                 if size <= self._cache.max_bytes:
                     pieces.append(chunk)
                 yield chunk
         whole = b"".join(pieces)
-        if size > self._cache.max_bytes or (answer.streamed and not whole.endswith(STREAM_END)):
+        if size > self._cache.max_bytes or (streamed and not whole.rstrip().endswith(STREAM_END)):
             return
         try:
             async with asyncio.timeout(LOOKUP_TIMEOUT_S):

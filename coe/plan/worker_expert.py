@@ -58,7 +58,7 @@ class WorkerExpert:
         for endpoint in self._workers.endpoints(self.name):
             try:
                 return await self._ask(endpoint, request, body)
-            except aiohttp.ClientConnectionError:
+            except aiohttp.ClientError:  # refused, lost, or what listens there speaks no HTTP
                 self._workers.suspect(endpoint)
             except UpstreamError as error:
                 if error.http_status not in {429, 503}:

@@ -24,10 +24,12 @@ class LogFollower:
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
         self._json = style == "json" or (style == "auto" and not self._console.is_terminal)
         self._stopped = threading.Event()
+        self._offset = 0
         self._thread = threading.Thread(target=self._run, name="log-follower", daemon=True)
 
     def start(self) -> None:
         self._path.touch(mode=0o600)
+        self._offset = self._path.stat().st_size  # here, so that nothing written from now on is missed
         self._thread.start()
 
     def close(self) -> None:
@@ -37,7 +39,7 @@ class LogFollower:
 
     def _run(self) -> None:
         with self._path.open("rb") as file:
-            file.seek(0, 2)
+            file.seek(self._offset)
             tail = b""
             while True:
                 last_round = self._stopped.wait(POLL_S)
@@ -55,6 +57,8 @@ class LogFollower:
         try:
             event = orjson.loads(line)
         except orjson.JSONDecodeError:
+            event = None
+        if not isinstance(event, dict):
             self._console.print(Text(line.decode(errors="replace")))
             return
         level = str(event.get("level", "info"))

@@ -1,12 +1,20 @@
 """Services for the tests that ask them over HTTP."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.service.running import RunningService, RunService, read_local_config, run_service
+from tests.service.running import (
+    STOP_TIMEOUT_S,
+    RunningService,
+    RunService,
+    assert_all_gone,
+    read_local_config,
+    run_service,
+)
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +22,10 @@ def local_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
     """`configs/local.yaml` as it ships, on real vLLM, for all tests of the session."""
     with run_service(tmp_path_factory.mktemp("local"), read_local_config()) as service:
         yield service
+        processes = service.descendants()
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(STOP_TIMEOUT_S) == 0
+        assert_all_gone(processes)  # vLLM's processes among them
 
 
 @pytest.fixture(scope="session")

@@ -35,9 +35,11 @@ class RunningService:
         """Every process that the service has started and that still runs under it."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
-    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(STOP_TIMEOUT_S)
+
+def assert_all_gone(processes: list[psutil.Process], timeout_s: float = 5.0) -> None:
+    """None of the processes that a service had is left."""
+    _, alive = psutil.wait_procs(processes, timeout=timeout_s)
+    assert not alive
 
 
 RunService = Callable[[dict[str, object]], AbstractContextManager[RunningService]]
@@ -67,6 +69,7 @@ def run_service(folder: Path, config: dict[str, object]) -> Iterator[RunningServ
         stderr=subprocess.PIPE,
         text=True,
         cwd=folder,
+        start_new_session=True,  # a process group of its own, as under a shell, for a Ctrl-C that reaches all of it
         env={name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
     )
     service = RunningService(process, f"http://127.0.0.1:{port}")
@@ -93,8 +96,13 @@ def _section(config: dict[str, object], name: str) -> dict[str, object]:
 
 
 def _reader(stream: IO[str] | None, lines: list[str]) -> threading.Thread:
-    assert stream is not None
-    thread = threading.Thread(target=lambda: lines.extend(iter(stream.readline, "")), daemon=True)
+    def read() -> None:
+        assert stream is not None
+        with stream:
+            for line in stream:
+                lines.append(line)  # noqa: PERF402  # each as it comes, not all at the end
+
+    thread = threading.Thread(target=read, daemon=True)
     thread.start()
     return thread
 

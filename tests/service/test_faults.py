@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 from aiohttp import web
 
-from tests.service.running import LOCAL_CONFIG, RunningService, RunService, free_port
+from tests.service.running import LOCAL_CONFIG, RunningService, RunService, assert_all_gone, free_port
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(300)]
 
@@ -44,7 +43,7 @@ class ScriptedEngine:
 
     def _run(self) -> None:
         app = web.Application()
-        app.router.add_get("/health", lambda _: _ok())
+        app.router.add_get("/health", _ok)
         app.router.add_post("/v1/chat/completions", self._chat)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         self._loop.run_until_complete(runner.setup())
@@ -68,7 +67,7 @@ class ScriptedEngine:
         return response
 
 
-async def _ok() -> web.Response:
+async def _ok(_: web.Request) -> web.Response:
     return web.Response()
 
 
@@ -159,23 +158,20 @@ def running_stream_is_finished_before_the_end(service: RunningService) -> None:
     lines = stream_lines(service.url, "steady", 30)
     next(lines)
 
-    service.process.send_signal(signal.SIGTERM)
+    os.killpg(service.process.pid, signal.SIGINT)  # as the terminal's Ctrl-C: to every process of the group
     rest = list(lines)
     code = service.process.wait(60)
 
     assert rest[-1] == "data: [DONE]"
     assert code == 0
-    _, alive = psutil.wait_procs(processes, timeout=5)
-    assert not alive
-    assert not [process for process in psutil.process_iter(["cmdline"]) if _is_of(process, service)]
+    assert_all_gone(processes)
 
 
-def _is_of(process: psutil.Process, service: RunningService) -> bool:
-    """Whether a process that is not the service's child any more was started for it."""
-    port = service.url.rpartition(":")[2]
-    return any("haproxy" in part or "raylet" in part for part in process.info["cmdline"] or ()) and any(
-        port in part for part in process.info["cmdline"]
-    )
+def test_not_even_sigkill_leaves_a_process_behind(engine: ScriptedEngine, start_service: RunService) -> None:
+    with start_service(attached_config(engine)) as service:
+        processes = service.descendants()
+        service.process.kill()
+        assert_all_gone(processes, timeout_s=60)
 
 
 def serve(config: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,42 @@
+"""The service as it ships (configs/local.yaml: its experts, their prompts, the default router) over the stub."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import yaml
+
+from benchmarks.programs import Program, free_port
+from benchmarks.stub_upstream import MODEL
+
+_SHIPPED = Path(__file__).parents[1] / "configs" / "local.yaml"
+_MAX_RUNNING = 256  # the stub is to be the only limit
+
+
+def coe(config: Path, port: int, upstream_port: int) -> Program:
+    """`coe serve` on `port` in front of the server on `upstream_port`. Writes `config`."""
+    settings = yaml.safe_load(_SHIPPED.read_text(encoding="utf-8"))
+    settings["server"]["port"] = port
+    settings["router"]["path"] = str(_SHIPPED.parent / settings["router"]["path"])
+    model = {"url": f"http://127.0.0.1:{upstream_port}", "served_name": MODEL}
+    settings["models"] = dict.fromkeys(settings["models"], model)
+    for group in settings["workers"].values():
+        group["max_running"] = _MAX_RUNNING
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return Program(
+        name="coe",
+        command=[sys.executable, "-m", "coe.cli.main", "serve", str(config)],
+        ready_url=f"http://127.0.0.1:{port}/ready",
+        variables=_own_replica_ports(),
+        stop_s=60.0,
+    )
+
+
+def _own_replica_ports() -> dict[str, str]:
+    """Ray gives gateways ports from 30000 on. With another service on this machine requests could reach that one."""
+    first = free_port()
+    return {
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + 100),
+    }

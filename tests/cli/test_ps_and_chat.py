@@ -1,0 +1,101 @@
+"""The commands that talk to a running service: here a gateway in front of a scripted worker."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tests.cli.commands import Coe, Finished
+from tests.running_gateway import MakeReport, RunningGateway
+from tests.scripted_worker import ScriptedWorker, chunk
+from workers.spec import WorkerReport
+
+Run = Callable[..., Awaitable[Finished]]
+
+
+@pytest.fixture
+def run(coe: Coe) -> Run:
+    """Runs a command beside the service."""
+
+    async def run(*arguments: str, stdin: str = "") -> Finished:
+        return await asyncio.to_thread(coe, *arguments, stdin=stdin)
+
+    return run
+
+
+async def test_ps_lists_what_every_worker_holds(run: Run, gateway: RunningGateway, make_report: MakeReport) -> None:
+    gateway.source.known = [
+        make_report("http://a", worker_id="w-0", running=2),
+        make_report("http://b", "poet", worker_id="w-1", state="failed", error="the disk is full"),
+    ]
+    await gateway.fleet.refresh()
+    ended = await run("ps", "--url", gateway.url)
+    assert (ended.code, ended.err) == (0, "")
+    head, *rows = (line.split() for line in ended.out.splitlines())
+    assert head == ["expert", "worker", "model", "state", "tier", "running", "waiting", "error"]
+    assert rows == [
+        ["generalist", "w-0", "base", "ready", "device", "2", "0"],
+        ["poet", "w-0", "base", "ready", "device", "2", "0"],
+        ["poet", "w-1", "base", "failed", "device", "0", "0", "the", "disk", "is", "full"],
+    ]
+
+
+async def test_ps_gives_programs_the_reports(
+    run: Run, gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COE_URL", gateway.url)
+    ended = await run("ps", "--json")
+    assert WorkerReport.from_json(ended.out.strip().removeprefix("[").removesuffix("]").encode()) in (
+        gateway.source.known
+    )
+
+
+async def test_chat_prints_the_answer_and_says_who_gave_it(run: Run, gateway: RunningGateway) -> None:
+    ended = await run("chat", "a poem", "--url", gateway.url)
+    assert (ended.code, ended.out) == (0, "Hello there.\n")
+    assert "[poet, poetry]" in ended.err
+
+
+async def test_a_conversation_remembers_what_was_said(
+    run: Run, gateway: RunningGateway, worker: ScriptedWorker
+) -> None:
+    ended = await run("chat", "--url", gateway.url, "--model", "poet", stdin="first\n\nsecond\n")
+    assert (ended.code, ended.out) == (0, "Hello there.\nHello there.\n")
+    assert worker.asked[1].body["messages"] == [
+        {"role": "user", "content": "first"},
+        {"role": "assistant", "content": "Hello there."},
+        {"role": "user", "content": "second"},
+    ]
+
+
+async def test_an_unknown_model_is_told(run: Run, gateway: RunningGateway) -> None:
+    ended = await run("chat", "hello", "--url", gateway.url, "--model", "gpt-4")
+    assert (ended.code, ended.out) == (1, "")
+    told = f"error: {gateway.url} answered 404: There is no such model. Known models: coe, generalist, poet.\n"
+    assert ended.err.endswith(told)
+
+
+async def test_an_answer_that_breaks_is_told(run: Run, gateway: RunningGateway, worker: ScriptedWorker) -> None:
+    worker.dies(chunk("poet", "Hello "))
+    ended = await run("chat", "a poem", "--url", gateway.url)
+    assert (ended.code, ended.out) == (1, "Hello ")
+    assert "The worker was lost while it was answering" in ended.err
+
+
+@pytest.mark.parametrize("command", [["ps"], ["ps", "--json"], ["chat", "hello"]])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:{port}", "localhost:{port}", "http://[", "ftp://x"])
+def test_a_service_that_does_not_run_is_told_with_the_remedy(coe: Coe, command: list[str], url: str) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = url.format(port=probe.getsockname()[1])
+        ended = coe(*command, "--url", url)
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith(f"error: No service answers at {url} (")
+    assert "start it with `coe serve`, or give --url." in ended.err
+
+
+async def test_something_else_at_the_address_is_told(run: Run, gateway: RunningGateway, worker: ScriptedWorker) -> None:
+    ended = await run("ps", "--url", worker.url)
+    assert ended.code == 1
+    assert f"{worker.url} answered 404" in ended.err

@@ -1,0 +1,119 @@
+import asyncio
+
+import pytest
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
+
+from coe.gateway import fleet as fleet_module
+from coe.gateway.fleet import Fleet, SourceAwayError
+from coe.plan.worker_expert import Endpoint
+from coe.store.directory import RedisDirectory
+from tests.running_gateway import MakeReport, ScriptedSource
+from tests.scripted_worker import until
+
+
+async def test_the_first_source_that_answers_is_believed(make_report: MakeReport) -> None:
+    first, second = ScriptedSource([make_report("http://a")]), ScriptedSource([make_report("http://b")])
+    fleet = Fleet([first, second])
+    await fleet.refresh()
+    assert fleet.reports() == first.known
+
+
+@pytest.mark.parametrize("error", [SourceAwayError("gone"), ConnectionError("gone"), TimeoutError()])
+async def test_the_next_source_is_asked_where_one_is_away(make_report: MakeReport, error: Exception) -> None:
+    first, second = ScriptedSource([make_report("http://a")]), ScriptedSource([make_report("http://b")])
+    fleet = Fleet([first, second])
+    await fleet.refresh()
+    first.error = error
+    with capture_logs() as lines:
+        await fleet.refresh()
+        await fleet.refresh()
+    assert fleet.reports() == second.known
+    assert [line["event"] for line in lines] == ["lost a source of worker reports"]
+    first.error = None
+    await fleet.refresh()
+    assert fleet.reports() == first.known
+
+
+async def test_a_source_that_knows_nobody_is_passed_over(make_report: MakeReport) -> None:
+    second = ScriptedSource([make_report("http://b")])
+    fleet = Fleet([ScriptedSource(), second])
+    await fleet.refresh()
+    assert fleet.reports() == second.known
+
+
+async def test_the_last_picture_stands_while_all_sources_are_away(make_report: MakeReport) -> None:
+    source = ScriptedSource([make_report("http://a")])
+    fleet = Fleet([source])
+    await fleet.refresh()
+    source.error = SourceAwayError("gone")
+    await fleet.refresh()
+    assert fleet.reports() == source.known
+
+
+async def test_redis_away_is_a_source_away(absent_redis: Redis, make_report: MakeReport) -> None:
+    second = ScriptedSource([make_report("http://b")])
+    fleet = Fleet([RedisDirectory(absent_redis, "test"), second])
+    await fleet.refresh()
+    assert fleet.reports() == second.known
+
+
+async def test_the_picture_is_kept_fresh(make_report: MakeReport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_module, "REFRESH_S", 0.01)
+    source = ScriptedSource()
+    fleet = Fleet([source])
+    refreshing = asyncio.create_task(fleet.keep_fresh())
+    source.known = [make_report("http://a")]
+    await until(lambda: bool(list(fleet.reports())))
+    refreshing.cancel()
+
+
+async def fleet_of(*reports: object) -> Fleet:
+    fleet = Fleet([ScriptedSource(list(reports))])  # type: ignore[arg-type]
+    await fleet.refresh()
+    return fleet
+
+
+async def test_the_least_loaded_worker_is_the_best(make_report: MakeReport) -> None:
+    fleet = await fleet_of(
+        make_report("http://a", worker_id="a", running=3), make_report("http://b", worker_id="b", running=1)
+    )
+    assert fleet.endpoints("poet") == [Endpoint("b", "http://b"), Endpoint("a", "http://a")]
+
+
+async def test_only_workers_that_are_ready_and_hold_the_expert_are_asked(make_report: MakeReport) -> None:
+    fleet = await fleet_of(
+        make_report("http://a", "generalist", worker_id="a"),
+        make_report("http://b", worker_id="b", state="draining"),
+        make_report("http://c", worker_id="c"),
+    )
+    assert [endpoint.worker_id for endpoint in fleet.endpoints("poet")] == ["c"]
+
+
+async def test_a_suspected_worker_is_left_out_for_a_while(
+    make_report: MakeReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = await fleet_of(make_report("http://a"))
+    monkeypatch.setattr(fleet_module, "SUSPECT_S", 0.05)
+    fleet.suspect(Endpoint("w-0", "http://a"))
+    assert fleet.endpoints("poet") == []
+    await until(lambda: bool(fleet.endpoints("poet")))
+
+
+async def test_the_best_state_of_an_expert_counts(make_report: MakeReport) -> None:
+    fleet = await fleet_of(
+        make_report("http://a", "poet", worker_id="a", state="ready"),
+        make_report("http://b", "poet", "generalist", worker_id="b", state="loading"),
+        make_report("http://c", "poet", "generalist", worker_id="c", state="failed"),
+    )
+    assert fleet.states() == {"poet": "ready", "generalist": "loading"}
+
+
+async def test_why_an_expert_is_unavailable_is_told(make_report: MakeReport) -> None:
+    fleet = await fleet_of(
+        make_report("http://a", "poet", state="failed", error="the disk is full"),
+        make_report("http://a", "generalist", state="loading"),
+    )
+    assert "the disk is full" in fleet.why_unavailable("poet")
+    assert "loading" in fleet.why_unavailable("generalist")
+    assert "coe ps" in fleet.why_unavailable("nobody")

@@ -1,0 +1,165 @@
+"""A real gateway on a port, with a scripted classifier and scripted reports of its workers."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import orjson
+import uvicorn
+from redis.asyncio import Redis
+from starlette.types import ASGIApp
+
+from coe.config.models import CacheConfig
+from coe.gateway.app import build_app
+from coe.gateway.chat import ChatEndpoint, ChatLimits
+from coe.gateway.decision import Decider
+from coe.gateway.fleet import Fleet
+from coe.gateway.pages import ExpertCard, Pages
+from coe.plan.cached_expert import CachedExpert
+from coe.plan.executor import Executor
+from coe.plan.worker_expert import WorkerExpert
+from coe.store.response_cache import ResponseCache
+from routers.router import Classification
+from tests.scripted_worker import until
+from workers.spec import WorkerReport
+
+TOKEN = "token-of-the-tests"
+EXPERTS = ("generalist", "poet")
+GENERAL = "generalist"
+PROBABILITIES = {"poetry": 0.9, "law": 0.1}
+
+
+class ScriptedClassifier:
+    """Knows poetry by the word; abstains where it reads `unclear`; `texts` keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    async def classify(self, text: str) -> Classification:
+        self.texts.append(text)
+        if "unclear" in text:
+            return Classification("general", 0.8, abstained=True, in_scope=0.2, probabilities=PROBABILITIES)
+        category = "poetry" if "poem" in text else "law"
+        confidence = PROBABILITIES[category]
+        return Classification(category, confidence, abstained=False, in_scope=0.9, probabilities=PROBABILITIES)
+
+
+@dataclass(slots=True)
+class ScriptedSource:
+    """Worker reports that a test sets; `error` is raised instead where there is one."""
+
+    known: list[WorkerReport] = field(default_factory=list)
+    error: Exception | None = None
+
+    async def reports(self) -> list[WorkerReport]:
+        if self.error:
+            raise self.error
+        return list(self.known)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """OpenAI's error object, which has these four keys and no others."""
+        error = self.json()["error"]
+        assert isinstance(error, dict)
+        assert error.keys() == {"message", "type", "param", "code"}
+        return error
+
+
+@dataclass(slots=True)
+class RunningGateway:
+    """A gateway on a port, its parts, and a client for it."""
+
+    url: str
+    client: aiohttp.ClientSession
+    fleet: Fleet
+    source: ScriptedSource
+    chat: ChatEndpoint
+    classifier: ScriptedClassifier
+
+    async def ask(self, text: str = "a poem", **fields: object) -> Reply:
+        """Sends a chat request with one user message."""
+        body = {"model": "coe", "messages": [{"role": "user", "content": text}], **fields}
+        return await self.post("/v1/chat/completions", body)
+
+    async def post(self, path: str, body: object, **headers: str) -> Reply:
+        return await self.send("POST", path, json=body, headers=headers)
+
+    async def get(self, path: str, **headers: str) -> Reply:
+        return await self.send("GET", path, headers=headers)
+
+    async def send(self, method: str, path: str, **options: Any) -> Reply:
+        async with self.client.request(method, path, **options) as reply:
+            return Reply(reply.status, reply.headers, await reply.read())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Of one gateway."""
+
+    timeout_s: float = 20.0
+    ping_interval_s: float = 10.0
+    max_concurrent: int = 64
+    max_body_bytes: int = 100_000
+    cache: CacheConfig = field(default_factory=CacheConfig)
+
+
+MakeReport = Callable[..., WorkerReport]
+"""`make(url, *experts, worker_id=…, epoch=…, state=…, running=…, error=…)`"""
+StartGateway = Callable[..., Awaitable[RunningGateway]]
+"""`start(*reports, redis=client, **settings)`"""
+
+
+async def enter_gateway(
+    stack: AsyncExitStack, source: ScriptedSource, session: aiohttp.ClientSession, redis: Redis, settings: Settings
+) -> RunningGateway:
+    """Serves until the stack is closed."""
+    cache, classifier = settings.cache, ScriptedClassifier()
+    fleet = Fleet([source])
+    await fleet.refresh()
+    store = ResponseCache(redis, uuid.uuid4().hex, cache.ttl_s, cache.max_answer_kb * 1024)
+    experts = {
+        name: CachedExpert(WorkerExpert(name, fleet, session, TOKEN), store, cache.mode, name, None) for name in EXPERTS
+    }
+    decider = Decider(classifier, EXPERTS, {"poetry": "poet"}, GENERAL)
+    limits = ChatLimits(settings.max_body_bytes, settings.max_concurrent, settings.ping_interval_s)
+    chat = ChatEndpoint(decider, Executor(experts), limits)
+    cards = [ExpertCard(name, f"The {name}.", 0.135) for name in EXPERTS]
+    pages = Pages(decider, fleet, cards, GENERAL, settings.max_body_bytes)
+    url = await stack.enter_async_context(_served(build_app(chat, pages, settings.timeout_s)))
+    client = await stack.enter_async_context(aiohttp.ClientSession(url))
+    return RunningGateway(url, client, fleet, source, chat, classifier)
+
+
+@asynccontextmanager
+async def _served(app: ASGIApp) -> AsyncIterator[str]:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="critical", timeout_graceful_shutdown=1))
+        serving = asyncio.create_task(server.serve([listening]))
+        await until(lambda: server.started)
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            await server.shutdown()
+            serving.cancel()
+            with suppress(asyncio.CancelledError):
+                await serving

@@ -1,0 +1,41 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from coe.telemetry.metrics import render_metrics
+from workers.spec import EngineReport, WorkerReport
+
+COUNT = """
+import sys
+from coe.telemetry.metrics import REQUESTS, render_metrics
+REQUESTS.labels("/x", "poet", "200").inc(2)
+class Nobody:
+    def reports(self): return []
+if len(sys.argv) > 1: print(render_metrics(Nobody()).decode())
+"""
+
+
+class OneWorker:
+    def reports(self) -> list[WorkerReport]:
+        engines = (EngineReport(model="base", state="ready", restarts=4),)
+        return [WorkerReport(worker_id="w-0", group="w", url="", pid=1, epoch=1, experts=(), engines=engines)]
+
+
+def test_engine_restarts_are_shown_as_workers_report_them() -> None:
+    assert b'coe_engine_restarts{model="base",worker="w-0"} 4.0' in render_metrics(OneWorker())
+
+
+def test_the_processes_of_a_node_are_counted_together(tmp_path: Path) -> None:
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", COUNT]
+    subprocess.run(command, env=environment, check=True, cwd=Path(__file__).parents[2])
+    shown = subprocess.run(
+        [*command, "show"],
+        env=environment,
+        check=True,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert 'coe_requests_total{endpoint="/x",expert="poet",status="200"} 4.0' in shown

@@ -1,0 +1,48 @@
+"""The router that ships, under configurations that fit it and configurations that do not."""
+
+from pathlib import Path
+
+import pytest
+
+from coe.config.load import LoadedConfig, load_config
+from coe.errors import ConfigError
+from coe.routing import effective_map, find_mismatches, load_router
+from routers.expert_map import ExpertMap
+from routers.router import CategoryRouter
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+@pytest.fixture(scope="module")
+def local() -> LoadedConfig:
+    return load_config(CONFIGS / "local.yaml", {})
+
+
+@pytest.fixture(scope="module")
+def router(local: LoadedConfig, tmp_path_factory: pytest.TempPathFactory) -> CategoryRouter:
+    if not (CONFIGS / "router").is_dir():
+        pytest.skip("the router that ships is not here")
+    return load_router(local, tmp_path_factory.mktemp("cache"))
+
+
+def test_the_shipped_map_names_an_expert_for_every_category(local: LoadedConfig, router: CategoryRouter) -> None:
+    assert effective_map(local.config, router).keys() == set(router.categories)
+    assert find_mismatches(local.config, router) == []
+
+
+def test_the_configuration_goes_over_what_the_router_learned(local: LoadedConfig, router: CategoryRouter) -> None:
+    learned = router.with_map(ExpertMap(by_category={"code": "writer", "chess": "writer"}, default="writer"))
+    found = effective_map(local.config, learned)
+    assert (found["code"], found["chess"]) == ("coder", "writer")
+
+
+def test_an_expert_that_the_configuration_lacks_is_told(local: LoadedConfig, router: CategoryRouter) -> None:
+    learned = router.with_map(ExpertMap(by_category={"code": "gone", "chess": "gone"}, default="gone"))
+    (problem,) = find_mismatches(local.config, learned)  # `code` is mapped by the configuration
+    assert "`chess` to the expert `gone`, which the configuration lacks" in str(problem)
+
+
+def test_a_missing_router_is_told_with_the_line_that_names_it(local: LoadedConfig, tmp_path: Path) -> None:
+    moved = load_config(CONFIGS / "local.yaml", {"COE_ROUTER__PATH": str(tmp_path)})
+    with pytest.raises(ConfigError, match=r"COE_ROUTER__PATH: router.path: .*`coe train-router` makes one"):
+        load_router(moved, tmp_path)
