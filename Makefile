@@ -30,7 +30,7 @@ schema: venv  ## rewrite configs/schema.json from the models
 	@.venv/bin/coe schema > configs/schema.json
 
 router: venv  ## train the default router from configs/router-data
-	@.venv/bin/coe train-router $(foreach f,$(sort $(wildcard configs/router-data/train/*.jsonl)),--data $(f)) --encoder hybrid --out configs/router
+	@.venv/bin/coe train-router $(foreach f,$(sort $(wildcard configs/router-data/train/*.jsonl)),--data $(f)) --encoder static --out configs/router
 
 bench-gateway: venv  ## the gateway beside LiteLLM's proxy, as a table
 	@$(PY) -m benchmarks.gateway

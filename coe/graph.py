@@ -119,7 +119,7 @@ class GatewayDeployment:
         decider = Decider(classifier, list(config.experts), effective_map(config, local_router), config.router.general)
         max_body = int(config.server.max_body_mb * 1e6)
         limits = ChatLimits(max_body, config.server.max_concurrent, config.server.ping_interval_s)
-        self._chat = ChatEndpoint(decider, executor, limits)
+        self._chat = ChatEndpoint(decider, executor, limits, log_prompts=config.logs.prompts)
         cards = [
             ExpertCard(name, expert.description, config.active_params_b(name))
             for name, expert in config.experts.items()

@@ -1,28 +1,33 @@
-"""Abstention: in comes how typical a prompt is of the training prompts, out comes whether to decide at all.
+"""Abstention: in comes a score of how well a prompt belongs, out comes whether to decide at all.
 
-The score is a conformal p-value (Bates et al., arXiv 2104.08279): the share of in-scope prompts, held out when the
-prototypes were made, that are less typical. Rejecting below `reject_rate` then rejects that share of them.
+The score is one of two signals, whichever tells held-out prompts in and out of scope apart better: `typicality`
+(closeness to a prototype; needs no out-of-scope prompts) or `margin` (log-odds against the class of out-of-scope
+prompts). It becomes a conformal p-value (Bates et al., arXiv 2104.08279): the share of in-scope prompts, held out of
+the fit, that score lower. Rejecting below `reject_rate` then rejects that share of them.
 """
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 GENERAL = "general"
 GRID = 1_001
+Signal: TypeAlias = Literal["typicality", "margin"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Abstention:
-    """`quantiles` (1001,): typicality of held-out in-scope prompts, ascending; `reject_rate` in [0, 1)."""
+    """`quantiles` (1001,): the signal of held-out in-scope prompts, ascending; `reject_rate` in [0, 1)."""
 
     quantiles: NDArray[np.float64]
     reject_rate: float
+    signal: Signal = "typicality"
 
-    def scores(self, typicality: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n,) in [0, 1]: how sure it is that a prompt of this `typicality` (n,) is in scope."""
-        return np.interp(typicality, self.quantiles, np.linspace(0, 1, len(self.quantiles)))
+    def scores(self, signal: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n,) in [0, 1]: how sure it is that a prompt with this `signal` (n,) is in scope."""
+        return np.interp(signal, self.quantiles, np.linspace(0, 1, len(self.quantiles)))
 
     def rejects(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
         """(n,): which prompts go to the category `general`."""
@@ -30,7 +35,7 @@ class Abstention:
         return rejected
 
 
-def fit_abstention(typicality: NDArray[np.float64], reject_rate: float) -> Abstention:
-    """Calibrate on `typicality` (n,) of in-scope prompts that the prototypes were not made of."""
-    quantiles = np.quantile(typicality, np.linspace(0, 1, GRID)).astype(np.float64)
-    return Abstention(quantiles, reject_rate)
+def fit_abstention(confidence: NDArray[np.float64], reject_rate: float, signal: Signal = "typicality") -> Abstention:
+    """Calibrate on `confidence` (n,): the signal of in-scope prompts that were held out of the fit."""
+    quantiles = np.quantile(confidence, np.linspace(0, 1, GRID)).astype(np.float64)
+    return Abstention(quantiles, reject_rate, signal)

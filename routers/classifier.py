@@ -1,7 +1,8 @@
 """The category classifier: in come feature vectors, out come calibrated probabilities.
 
 Multinomial logistic regression. scikit-learn fits it; what is kept, and all that inference needs, are the
-coefficients, the intercepts and a temperature that calibrates (Guo et al., arXiv 1706.04599).
+coefficients, the intercepts and a temperature that calibrates (Guo et al., arXiv 1706.04599). Where out-of-scope
+prompts are known they are one more class, whose logit tells how far a prompt is from every category.
 """
 
 from collections.abc import Sequence
@@ -9,31 +10,57 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, hstack
 
 from routers.encoders import Vectors
 
 # The inverse regularisation strengths that cross-validation chooses from, weakest fit first.
 STRENGTHS = (1.0, 4.0, 16.0)
-MAX_ITERATIONS = 3_000
+MAX_ITERATIONS = 1_000
 # At scikit-learn's own 1e-4 a warm start stops at once, and the later strengths would be fitted in name only.
 TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """Rows to classify: `dense` (n, dim) of the encoder's space, `words` (n, columns) of the lexicon."""
+
+    dense: Vectors
+    words: csr_matrix
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> "Features":
+        return Features(self.dense[rows], self.words[rows])
+
+    def joined(self) -> csr_matrix:
+        """(n, dim + columns), as scikit-learn takes them."""
+        return csr_matrix(hstack([csr_matrix(self.dense), self.words]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LinearClassifier:
-    """`coef` (categories, features) float32, `intercept` (categories,) float32, `temperature` above 0."""
+    """`coef` (classes, dim + columns) float32, `intercept` (classes,) float32, `temperature` above 0.
+
+    `outlier_class`: the last class is `out of scope`; it takes no part in the probabilities.
+    """
 
     coef: Vectors
     intercept: Vectors
     temperature: float = 1.0
+    outlier_class: bool = False
 
-    def logits(self, features: Vectors) -> Vectors:
-        """(n, categories), before the temperature."""
-        return features @ self.coef.T + self.intercept
+    def logits(self, features: Features) -> Vectors:
+        """(n, classes), before the temperature."""
+        dim = features.dense.shape[1]
+        dense: Vectors = features.dense @ self.coef[:, :dim].T
+        words: Vectors = features.words @ self.coef[:, dim:].T
+        return dense + words + self.intercept
 
-    def probabilities(self, features: Vectors) -> NDArray[np.float64]:
-        """(n, categories), rows that sum to 1."""
-        return softmax(self.logits(features), self.temperature)
+    def probabilities(self, logits: Vectors) -> NDArray[np.float64]:
+        """(n, categories), rows that sum to 1, from `logits`."""
+        return softmax(self.of_categories(logits), self.temperature)
+
+    def of_categories(self, logits: Vectors) -> Vectors:
+        return logits[:, :-1] if self.outlier_class else logits
 
 
 def softmax(logits: Vectors, temperature: float = 1.0) -> NDArray[np.float64]:
@@ -44,6 +71,15 @@ def softmax(logits: Vectors, temperature: float = 1.0) -> NDArray[np.float64]:
     return probabilities
 
 
+def in_scope_margin(logits: Vectors) -> NDArray[np.float64]:
+    """(n,): log-odds that a row belongs to any category and not to the last class, out of scope."""
+    inside = logits[:, :-1].astype(np.float64)
+    highest = inside.max(axis=1)
+    evidence = highest + np.log(np.exp(inside - highest[:, None]).sum(axis=1))
+    margin: NDArray[np.float64] = evidence - logits[:, -1]
+    return margin
+
+
 def log_loss(logits: Vectors, labels: NDArray[np.int64], temperature: float) -> float:
     """Mean negative log-likelihood of `labels` (n,), in nats."""
     chosen = softmax(logits, temperature)[np.arange(len(labels)), labels]
@@ -51,23 +87,25 @@ def log_loss(logits: Vectors, labels: NDArray[np.int64], temperature: float) -> 
 
 
 def fit_path(
-    features: Vectors, labels: NDArray[np.int64], strengths: Sequence[float] = STRENGTHS
+    features: Features, labels: NDArray[np.int64], strengths: Sequence[float], *, outlier_class: bool
 ) -> list[LinearClassifier]:
     """One classifier for each of `strengths`, each started where the one before ended.
 
-    `labels` (n,) hold every number from 0 to categories - 1. Categories are not reweighted: a rare one stays rare,
+    `labels` (n,) hold every number from 0 to classes - 1. Categories are not reweighted: a rare one stays rare,
     as it is in the traffic.
     """
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - training only
 
     model = LogisticRegression(max_iter=MAX_ITERATIONS, tol=TOLERANCE, warm_start=True)
+    joined = features.joined()
     path: list[LinearClassifier] = []
     for strength in strengths:
-        model.set_params(C=strength).fit(features, labels)
+        model.set_params(C=strength).fit(joined, labels)
         coef, intercept = model.coef_, model.intercept_
         if len(coef) == 1:  # two categories: scikit-learn keeps the difference of the two only
             coef, intercept = np.vstack([np.zeros_like(coef), coef]), np.concatenate([[0.0], intercept])
-        path.append(LinearClassifier(coef.astype(np.float32), intercept.astype(np.float32)))
+        fitted = LinearClassifier(coef.astype(np.float32), intercept.astype(np.float32), outlier_class=outlier_class)
+        path.append(fitted)
     return path
 
 

@@ -71,6 +71,8 @@ def _user_text(message: object) -> str:
     content = message.get("content")
     if isinstance(content, str):
         return content.strip()
+    if content is None:
+        return ""
     if not isinstance(content, list):
         raise ValueError("`content` of a user message must be a string or a list of parts")  # noqa: TRY004
     parts = [part.get("text") for part in content if isinstance(part, Mapping) and part.get("type") == "text"]

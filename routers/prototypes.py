@@ -42,7 +42,8 @@ class Prototypes:
 def fit_prototypes(vectors: Vectors, labels: NDArray[np.int64], seed: int) -> Prototypes:
     """k-means within each category: one prototype for eight rows, at most 64 a category.
 
-    Deterministic on one thread; several add up the centres in any order."""
+    Deterministic on one thread; several add up the centres in any order.
+    """
     from sklearn.cluster import KMeans  # noqa: PLC0415 - training only
 
     centres: list[Vectors] = []

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from routers.abstention import Abstention
+from routers.abstention import Abstention, Signal
 from routers.classifier import LinearClassifier
 from routers.encoders import EncoderSpec
 from routers.errors import ArtefactError, MapError
 from routers.expert_map import ExpertMap
 from routers.experts import ExpertSize
+from routers.lexicon import COLUMNS, Lexicon
 from routers.prototypes import Prototypes
 
 RECORD_FILE = "router.json"
@@ -40,6 +41,7 @@ class RouterParts:
     categories: tuple[str, ...]
     encoder: EncoderSpec
     prototypes: Prototypes
+    lexicon: Lexicon
     classifier: LinearClassifier
     abstention: Abstention
     expert_map: ExpertMap | None
@@ -60,7 +62,9 @@ class _Record(BaseModel):
     categories: tuple[str, ...]
     encoder: EncoderSpec
     temperature: float
+    outlier_class: bool
     reject_rate: float
+    abstention_signal: Signal
     expert_map: _MapRecord | None
     training: Provenance
 
@@ -73,7 +77,9 @@ def write_parts(parts: RouterParts, folder: Path) -> None:
         categories=parts.categories,
         encoder=parts.encoder,
         temperature=parts.classifier.temperature,
+        outlier_class=parts.classifier.outlier_class,
         reject_rate=parts.abstention.reject_rate,
+        abstention_signal=parts.abstention.signal,
         expert_map=None
         if expert_map is None
         else _MapRecord(
@@ -90,7 +96,8 @@ def write_parts(parts: RouterParts, folder: Path) -> None:
         "coef": parts.classifier.coef,
         "intercept": parts.classifier.intercept,
         "prototypes": parts.prototypes.centres,
-        "typicality_quantiles": parts.abstention.quantiles,
+        "idf": parts.lexicon.idf,
+        "abstention_quantiles": parts.abstention.quantiles,
     }
     # safetensors writes memory as it lies: an array in column order would come back scrambled.
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / WEIGHTS_FILE)
@@ -108,8 +115,11 @@ def read_parts(folder: Path) -> RouterParts:
             categories=record.categories,
             encoder=record.encoder,
             prototypes=Prototypes(arrays["prototypes"]),
-            classifier=LinearClassifier(arrays["coef"], arrays["intercept"], record.temperature),
-            abstention=Abstention(arrays["typicality_quantiles"], record.reject_rate),
+            lexicon=Lexicon(arrays["idf"]),
+            classifier=LinearClassifier(
+                arrays["coef"], arrays["intercept"], record.temperature, outlier_class=record.outlier_class
+            ),
+            abstention=Abstention(arrays["abstention_quantiles"], record.reject_rate, record.abstention_signal),
             expert_map=None if record.expert_map is None else _map(record.expert_map),
             provenance=record.training,
         )
@@ -127,11 +137,14 @@ def _map(record: _MapRecord) -> ExpertMap:
 
 def _check_shapes(parts: RouterParts, folder: Path) -> None:
     centres, coef = parts.prototypes.centres, parts.classifier.coef
+    classes = len(parts.categories) + parts.classifier.outlier_class
     fits = (
         centres.ndim == 2
         and centres.shape[1] == parts.encoder.dim
-        and coef.shape == (len(parts.categories), parts.encoder.dim + len(centres))
-        and parts.classifier.intercept.shape == (len(parts.categories),)
+        and parts.lexicon.idf.shape == (COLUMNS,)
+        and coef.shape == (classes, parts.encoder.dim + len(centres) + COLUMNS)
+        and parts.classifier.intercept.shape == (classes,)
+        and (parts.abstention.signal == "typicality" or parts.classifier.outlier_class)
         and bool(np.isfinite(coef).all() and np.isfinite(centres).all())
     )
     if not fits:

@@ -1,7 +1,7 @@
 """The category router: in comes a prompt's text, out comes its category, or `general` where it will not decide.
 
-text -> clip -> encoder -> vector -> typicality -> in-scope score -> abstain?
-                                  -> prototype features -> linear classifier -> probabilities
+text -> clip -> encoder -> vector and prototypes -> linear classifier -> probabilities
+             -> lexicon -> words                 ->                   -> in-scope score -> abstain?
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from routers.abstention import GENERAL
 from routers.artefact import verify_artefact, write_artefact
+from routers.classifier import Features, in_scope_margin
 from routers.encoders import Encoder, Resolve, open_encoder
 from routers.errors import EncoderError
 from routers.expert_map import ExpertMap
@@ -95,11 +96,16 @@ class CategoryRouter:
         if not texts:
             return []
         parts = self._parts
-        vectors = self._encoder.encode([clip(text) for text in texts])
+        clipped = [clip(text) for text in texts]
+        vectors = self._encoder.encode(clipped)
         if vectors.shape != (len(texts), parts.encoder.dim):
             raise EncoderError(f"The encoder gave {vectors.shape}, not {(len(texts), parts.encoder.dim)}")
-        probabilities = parts.classifier.probabilities(parts.prototypes.features(vectors))
-        scores = parts.abstention.scores(parts.prototypes.typicality(vectors))
+        features = Features(parts.prototypes.features(vectors), parts.lexicon.features(clipped))
+        logits = parts.classifier.logits(features)
+        probabilities = parts.classifier.probabilities(logits)
+        margin = parts.abstention.signal == "margin"
+        signal = in_scope_margin(logits) if margin else parts.prototypes.typicality(vectors)
+        scores = parts.abstention.scores(signal)
         rejected = parts.abstention.rejects(scores)
         return [
             self._classification(row, float(score), bool(abstained))

@@ -1,32 +1,32 @@
 """Training: in come labelled prompts, an encoder and budgets, out come a category router and a report on it.
 
-prompts -> checked and without repeats -> vectors -> cross-validation -> classifier, prototypes, abstention
+prompts -> checked and without repeats -> vectors, words -> cross-validation -> classifier, prototypes, abstention
         -> outcomes by category -> expert map
 """
 
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from routers.abstention import fit_abstention
-from routers.classifier import STRENGTHS, LinearClassifier, fit_path, log_loss
+from routers.classifier import STRENGTHS, LinearClassifier, log_loss
 from routers.encoders import Encoder, Vectors
 from routers.errors import DataError, MapError
 from routers.expert_map import ExpertMap, learn_map
 from routers.experts import ExpertSize
+from routers.lexicon import Lexicon, fit_lexicon
 from routers.outcomes import experts_seen, outcome_table
 from routers.prompts import LabelledPrompt
-from routers.prototypes import Prototypes, fit_prototypes
+from routers.prototypes import Prototypes
 from routers.ranking import auroc
 from routers.record import Provenance, RouterParts
 from routers.router import CategoryRouter
-from routers.validation import FOLDS, HeldOut, cross_validate
+from routers.validation import FOLDS, HeldOut, Rows, cross_validate
 
 MIN_ROWS = FOLDS
 LIBRARIES = ("numpy", "scikit-learn", "scipy", "tokenizers")
@@ -101,10 +101,10 @@ def train(
     expert_map, not_mapped = _learn_map(prompts, categories, mapping or MapSettings(), reject_rate)
     texts = [prompt.text for prompt in (*rows.in_scope, *rows.out_of_scope)]
     vectors = encoder.encode(texts, _stage("encode", progress))
-    inside, outside = vectors[: len(rows.in_scope)], vectors[len(rows.in_scope) :]
-    place = {category: i for i, category in enumerate(categories)}
-    labels = np.array([place[prompt.category or ""] for prompt in rows.in_scope], dtype=np.int64)
-    held_out, prototypes, classifier = _fit(inside, labels, outside, seed, _stage("cross-validate", progress))
+    lexicon = fit_lexicon(texts)
+    fitting = _fitting_rows(rows, categories, vectors, lexicon)
+    held_out, prototypes, classifier = _fit(fitting, seed, _stage("cross-validate", progress))
+    labels = fitting.labels[fitting.inside]
     report = TrainingReport(
         rows_by_category=counts,
         out_of_scope=len(rows.out_of_scope),
@@ -120,8 +120,9 @@ def train(
         categories=categories,
         encoder=encoder.spec,
         prototypes=prototypes,
+        lexicon=lexicon,
         classifier=classifier,
-        abstention=fit_abstention(held_out.typicality, reject_rate),
+        abstention=fit_abstention(held_out.confidence, reject_rate, held_out.signal),
         expert_map=expert_map,
         provenance=_provenance(prompts, seed, report),
     )
@@ -132,18 +133,30 @@ def _stage(name: str, progress: StageProgress | None) -> Callable[[int, int], No
     return None if progress is None else lambda done, total: progress(name, done, total)
 
 
+def _fitting_rows(rows: _Sorted, categories: Sequence[str], vectors: Vectors, lexicon: Lexicon) -> Rows:
+    """The rows to fit on; out-of-scope ones take part as one more class where there are enough for every fold."""
+    place = {category: i for i, category in enumerate(categories)}
+    labels = [place[prompt.category or ""] for prompt in rows.in_scope]
+    prompts = list(rows.in_scope)
+    if len(rows.out_of_scope) >= MIN_ROWS:
+        prompts += rows.out_of_scope
+        labels += [len(categories)] * len(rows.out_of_scope)
+    words = lexicon.features([prompt.text for prompt in prompts])
+    return Rows(vectors[: len(prompts)], words, np.array(labels, dtype=np.int64), len(categories))
+
+
 def _fit(
-    inside: Vectors, labels: NDArray[np.int64], outside: Vectors, seed: int, progress: Callable[[int, int], None] | None
+    rows: Rows, seed: int, progress: Callable[[int, int], None] | None
 ) -> tuple[HeldOut, Prototypes, LinearClassifier]:
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # noqa: PLC0415 - training only
 
     # One thread gives the same bits each time, and on cores that others use it is several times as fast: the
     # matrices are small, and threads that spin for one another cost more than they add.
     with threadpool_limits(limits=1):
-        held_out = cross_validate(inside, labels, outside, seed, progress)
-        prototypes = fit_prototypes(inside, labels, seed)
-        fitted = fit_path(prototypes.features(inside), labels, STRENGTHS[: held_out.strength + 1])[-1]
-    return held_out, prototypes, LinearClassifier(fitted.coef, fitted.intercept, held_out.temperature)
+        held_out = cross_validate(rows, seed, progress)
+        prototypes = rows.prototypes(seed)
+        fitted = rows.fit(prototypes, STRENGTHS[: held_out.strength + 1])[-1]
+    return held_out, prototypes, replace(fitted, temperature=held_out.temperature)
 
 
 def _sort(prompts: Sequence[LabelledPrompt]) -> _Sorted:
@@ -196,9 +209,9 @@ def _learn_map(
 
 
 def _held_out_auroc(held_out: HeldOut) -> float | None:
-    if not len(held_out.outlier_typicality):
+    if not len(held_out.outlier_confidence):
         return None
-    return auroc(held_out.typicality, held_out.outlier_typicality)
+    return auroc(held_out.confidence, held_out.outlier_confidence)
 
 
 def _provenance(prompts: Sequence[LabelledPrompt], seed: int, report: TrainingReport) -> Provenance:

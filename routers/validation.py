@@ -1,6 +1,6 @@
 """Cross-validation: in come vectors and labels, out come predictions for every row by a model that did not see it.
 
-From these the classifier's strength and temperature are chosen and abstention is calibrated.
+From these the classifier's strength and temperature are chosen, and abstention's signal is chosen and calibrated.
 """
 
 from collections.abc import Callable
@@ -8,56 +8,107 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
-from routers.classifier import STRENGTHS, fit_path, fit_temperature, log_loss
+from routers.abstention import Signal
+from routers.classifier import (
+    STRENGTHS,
+    Features,
+    LinearClassifier,
+    fit_path,
+    fit_temperature,
+    in_scope_margin,
+    log_loss,
+)
 from routers.encoders import Vectors
-from routers.prototypes import fit_prototypes
+from routers.prototypes import Prototypes, fit_prototypes
+from routers.ranking import auroc
 
 FOLDS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeldOut:
-    """`logits` (n, categories) of the strength chosen and `typicality` (n,), of rows held out of their fit.
+class Rows:
+    """Training rows: `vectors` (n, dim) and `words` (n, columns); `labels` (n,) from 0, the last class may be outliers.
 
-    `strength` is the chosen one's place in `STRENGTHS`; `outlier_typicality` (m,) is the folds' mean.
+    `categories` counts the classes that are not outliers.
+    """
+
+    vectors: Vectors
+    words: csr_matrix
+    labels: NDArray[np.int64]
+    categories: int
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> "Rows":
+        return Rows(self.vectors[rows], self.words[rows], self.labels[rows], self.categories)
+
+    @property
+    def inside(self) -> NDArray[np.bool_]:
+        """(n,): which rows belong to a category."""
+        belongs: NDArray[np.bool_] = self.labels < self.categories
+        return belongs
+
+    @property
+    def has_outliers(self) -> bool:
+        return not self.inside.all()
+
+    def prototypes(self, seed: int) -> Prototypes:
+        """Of the rows that belong to a category."""
+        return fit_prototypes(self.vectors[self.inside], self.labels[self.inside], seed)
+
+    def features(self, prototypes: Prototypes) -> Features:
+        return Features(prototypes.features(self.vectors), self.words)
+
+    def fit(self, prototypes: Prototypes, strengths: tuple[float, ...] = STRENGTHS) -> list[LinearClassifier]:
+        return fit_path(self.features(prototypes), self.labels, strengths, outlier_class=self.has_outliers)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """What was predicted of rows held out of the fit.
+
+    `strength` is the chosen one's place in `STRENGTHS`; `logits` (n, categories) and `confidence` (n,) are of the
+    in-scope rows, `outlier_confidence` (m,) of the others. `signal` is the better of the two scores for abstention.
     """
 
     strength: int
     temperature: float
     logits: Vectors
-    typicality: NDArray[np.float64]
-    outlier_typicality: NDArray[np.float64]
+    signal: Signal
+    confidence: NDArray[np.float64]
+    outlier_confidence: NDArray[np.float64]
 
 
-def cross_validate(
-    vectors: Vectors,
-    labels: NDArray[np.int64],
-    outliers: Vectors,
-    seed: int,
-    progress: Callable[[int, int], None] | None = None,
-) -> HeldOut:
-    """Fit on three quarters, predict the fourth, four times; every label needs a row in each fold.
-
-    `vectors` (n, dim) with `labels` (n,) from 0; `outliers` (m, dim) are out of scope and only measured.
-    """
+def cross_validate(rows: Rows, seed: int, progress: Callable[[int, int], None] | None = None) -> HeldOut:
+    """Fit on three quarters, predict the fourth, four times; every class needs a row in each fold."""
     from sklearn.model_selection import StratifiedKFold  # noqa: PLC0415 - training only
 
-    logits = np.zeros((len(STRENGTHS), len(labels), int(labels.max()) + 1), dtype=np.float32)
-    typicality = np.zeros(len(labels))
-    outlier_typicality = np.zeros(len(outliers))
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(vectors, labels)
+    count = len(rows.labels)
+    logits = np.zeros((len(STRENGTHS), count, int(rows.labels.max()) + 1), dtype=np.float32)
+    typicality = np.zeros(count)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(rows.vectors, rows.labels)
     for done, (seen, held_out) in enumerate(folds, start=1):
-        prototypes = fit_prototypes(vectors[seen], labels[seen], seed)
-        typicality[held_out] = prototypes.typicality(vectors[held_out])
-        if len(outliers):
-            outlier_typicality += prototypes.typicality(outliers) / FOLDS
-        features = prototypes.features(vectors[held_out])
-        for place, classifier in enumerate(fit_path(prototypes.features(vectors[seen]), labels[seen])):
+        fitting, predicted = rows[seen], rows[held_out]
+        prototypes = fitting.prototypes(seed)
+        typicality[held_out] = prototypes.typicality(predicted.vectors)
+        features = predicted.features(prototypes)
+        for place, classifier in enumerate(fitting.fit(prototypes)):
             logits[place, held_out] = classifier.logits(features)
         if progress is not None:
             progress(done, FOLDS)
-    temperatures = [fit_temperature(of_strength, labels) for of_strength in logits]
-    losses = [log_loss(z, labels, t) for z, t in zip(logits, temperatures, strict=True)]
+    return _choose(rows, logits, typicality)
+
+
+def _choose(rows: Rows, logits: Vectors, typicality: NDArray[np.float64]) -> HeldOut:
+    inside = rows.inside
+    of_categories = logits[:, inside, : rows.categories]
+    temperatures = [fit_temperature(of_strength, rows.labels[inside]) for of_strength in of_categories]
+    losses = [log_loss(z, rows.labels[inside], t) for z, t in zip(of_categories, temperatures, strict=True)]
     best = int(np.argmin(losses))
-    return HeldOut(best, temperatures[best], logits[best], typicality, outlier_typicality)
+    signal: Signal = "typicality"
+    confidence = typicality
+    if rows.has_outliers:
+        margin = in_scope_margin(logits[best])
+        if auroc(margin[inside], margin[~inside]) > auroc(typicality[inside], typicality[~inside]):
+            signal, confidence = "margin", margin
+    return HeldOut(best, temperatures[best], of_categories[best], signal, confidence[inside], confidence[~inside])

@@ -31,13 +31,17 @@ def test_the_shipped_map_names_an_expert_for_every_category(local: LoadedConfig,
 
 
 def test_the_configuration_goes_over_what_the_router_learned(local: LoadedConfig, router: CategoryRouter) -> None:
-    learned = router.with_map(ExpertMap(by_category={"code": "writer", "chess": "writer"}, default="writer"))
+    learned = router.with_map(
+        ExpertMap(by_category={"code": "writer", "chess": "writer"}, default="writer", pool={"writer": None})
+    )
     found = effective_map(local.config, learned)
     assert (found["code"], found["chess"]) == ("coder", "writer")
 
 
 def test_an_expert_that_the_configuration_lacks_is_told(local: LoadedConfig, router: CategoryRouter) -> None:
-    learned = router.with_map(ExpertMap(by_category={"code": "gone", "chess": "gone"}, default="gone"))
+    learned = router.with_map(
+        ExpertMap(by_category={"code": "gone", "chess": "gone"}, default="gone", pool={"gone": None})
+    )
     (problem,) = find_mismatches(local.config, learned)  # `code` is mapped by the configuration
     assert "`chess` to the expert `gone`, which the configuration lacks" in str(problem)
 

@@ -17,6 +17,9 @@ from coe.gateway.sse import PING, FrameReader, Usage, read_usage
 from coe.plan.executor import Executor, Plan
 from coe.plan.expert import Answer
 from coe.plan.request import ChatRequest
+from coe.telemetry.logs import get_logger
+
+log = get_logger("coe.gateway")
 
 NO_BUFFERING = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
@@ -33,10 +36,11 @@ class ChatLimits:
 class ChatEndpoint:
     """An ASGI application. Counts its requests, so that they can be limited and drained."""
 
-    def __init__(self, decider: Decider, executor: Executor, limits: ChatLimits) -> None:
+    def __init__(self, decider: Decider, executor: Executor, limits: ChatLimits, *, log_prompts: bool = False) -> None:
         self._decider = decider
         self._executor = executor
         self._limits = limits
+        self._log_prompts = log_prompts
         self._running = 0
         self._draining = False
         self._idle = asyncio.Event()
@@ -81,6 +85,8 @@ class ChatEndpoint:
         decision = await self._decider.decide(request.model, request.messages)
         exchange.decision = decision
         exchange.expert = decision.expert
+        if self._log_prompts:
+            log.info("prompt", messages=request.messages)
         if request.stream:
             await self._stream(exchange, decision.plan, request, send)
         else:

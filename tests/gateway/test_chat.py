@@ -312,3 +312,13 @@ async def test_a_repeated_question_is_answered_from_the_cache(
     assert [reply.headers["x-coe-cache"] for reply in replies] == ["miss", "hit"]
     assert replies[0].body == replies[1].body
     assert len(worker.asked) == 1
+
+
+@pytest.mark.parametrize("pieces", [(b"",), (b"dat",)])
+async def test_a_worker_lost_before_its_first_frame_is_an_error_with_a_status(
+    gateway: RunningGateway, worker: ScriptedWorker, pieces: tuple[bytes, ...]
+) -> None:
+    worker.dies(*pieces)
+    reply = await gateway.ask(stream=True)
+    assert (reply.status, reply.headers["content-type"]) == (503, "application/json")
+    assert reply.error["code"] in {"worker_lost", "expert_unavailable"}
