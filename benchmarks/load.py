@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
 import orjson
@@ -110,11 +111,15 @@ class _Connection:
         self._received.clear()
         self._expected = self._tokens = 0
         self._began = time.perf_counter()
-        self.socket.sendall(request)
+        with suppress(ConnectionError):  # closed while it was idle: `receive` finds out
+            self.socket.sendall(request)
 
     def receive(self) -> bool:
         """Takes what has arrived; True where the answer is complete. Raises LoadError or _IdleClosedError."""
-        piece = self.socket.recv(_RECEIVE)
+        try:
+            piece = self.socket.recv(_RECEIVE)
+        except ConnectionResetError:
+            piece = b""
         now = time.perf_counter()
         if not piece and not self._received:
             raise _IdleClosedError

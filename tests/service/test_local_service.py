@@ -95,19 +95,20 @@ def test_a_client_that_leaves_stops_the_generation(client: httpx.Client) -> None
     message = {"role": "user", "content": "Tell a long story."}
     with client.stream("POST", "/v1/chat/completions", json={**body, "messages": [message]}) as response:
         next(response.iter_bytes())
-        assert running_requests(client) == 1
+        assert wait_for_running(client, 1)
 
+    assert wait_for_running(client, 0)
+
+
+def wait_for_running(client: httpx.Client, wanted: int) -> bool:
+    """Whether the workers come to report this many running requests; they report every two seconds."""
     deadline = time.monotonic() + 15
-    while running_requests(client) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert running_requests(client) == 0
-
-
-def running_requests(client: httpx.Client) -> int:
-    workers = client.get("/v1/workers").json()
-    time.sleep(2.5)  # workers report every two seconds
-    workers = client.get("/v1/workers").json()
-    return sum(expert["running"] for worker in workers for expert in worker["experts"])
+    while time.monotonic() < deadline:
+        workers = client.get("/v1/workers").json()
+        if sum(expert["running"] for worker in workers for expert in worker["experts"]) == wanted:
+            return True
+        time.sleep(0.2)
+    return False
 
 
 def test_metrics_count_what_was_asked(client: httpx.Client) -> None:
