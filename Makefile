@@ -3,7 +3,7 @@ PY := .venv/bin/python
 CONFIG ?= configs/local.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help venv serve test check unit engine lock schema router bench-gateway clean
+.PHONY: help venv serve test check unit engine lock reference router bench-gateway clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,11 +26,12 @@ check: venv  ## format, lint, types, import directions
 unit: venv  ## the fast tests alone
 	@$(PY) -m pytest -m "not engine and not service"
 
-schema: venv  ## rewrite configs/schema.json from the models
+reference: venv  ## rewrite configs/schema.json and docs/configuration.md from the models
 	@.venv/bin/coe schema > configs/schema.json
+	@.venv/bin/coe schema --markdown > docs/configuration.md
 
 router: venv  ## train the default router from configs/router-data
-	@.venv/bin/coe train-router $(foreach f,$(sort $(wildcard configs/router-data/train/*.jsonl)),--data $(f)) --encoder static --out configs/router
+	@.venv/bin/coe train-router --data $(sort $(wildcard configs/router-data/train/*.jsonl)) --encoder static --out configs/router
 
 bench-gateway: venv  ## the gateway beside LiteLLM's proxy, as a table
 	@$(PY) -m benchmarks.gateway

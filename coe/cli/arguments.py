@@ -14,4 +14,9 @@ ConfigArgument = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="The service's YAML file. COE_SECTION__KEY variables override it.")
 ]
 UrlOption = Annotated[str, typer.Option("--url", envvar="COE_URL", help="Where the service listens.")]
+DataOption = Annotated[
+    list[Path],
+    typer.Option("--data", help="Labelled prompts, .jsonl or .jsonl.gz; several: `--data A B` or `--data A --data B`."),
+]
+MoreDataArgument = Annotated[list[Path] | None, typer.Argument(metavar="[F...]", help="Further files after --data.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

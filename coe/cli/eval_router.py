@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from coe.cli.arguments import DataOption, JsonOption, MoreDataArgument
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -15,11 +17,9 @@ if TYPE_CHECKING:
 
 def eval_router(
     router: Annotated[Path, typer.Option("--router", help="A directory that `coe train-router` wrote.")],
-    data: Annotated[
-        list[Path],
-        typer.Option("--data", help="Labelled prompts, .jsonl or .jsonl.gz; may be given several times."),
-    ],
-    as_json: Annotated[bool, typer.Option("--json", help="Write the figures as JSON.")] = False,
+    data: DataOption,
+    as_json: JsonOption = False,
+    more_data: MoreDataArgument = None,
 ) -> None:
     """Measure a router on prompts that it was not trained on; a figure that the data cannot give is null."""
     import orjson
@@ -30,7 +30,7 @@ def eval_router(
     from routers.prompts import read_prompts
     from routers.router import CategoryRouter
 
-    prompts = read_prompts(data)
+    prompts = read_prompts([*data, *(more_data or ())])
     with stage_bars() as bars:
         loaded = CategoryRouter.load(router, resolver(bars.console.print))
         figures = evaluate(loaded, prompts, progress=stage_progress(bars)).to_json()

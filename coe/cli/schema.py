@@ -1,18 +1,16 @@
-"""`coe schema`: the JSON schema of the configuration, for editors."""
+"""`coe schema`: what a configuration may hold, for editors and for people."""
 
 from __future__ import annotations
 
-import json
+from typing import Annotated
 
 import typer
 
 
-def schema() -> None:
+def schema(
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the reference for people instead.")] = False,
+) -> None:
     """Print the JSON schema of the configuration file; `configs/schema.json` is this output."""
-    typer.echo(render_schema())
+    from coe.config.reference import json_schema, markdown
 
-
-def render_schema() -> str:
-    from coe.config.models import Config
-
-    return json.dumps(Config.model_json_schema(), indent=2)
+    typer.echo(markdown() if as_markdown else json_schema(), nl=False)

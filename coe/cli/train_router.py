@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from coe.cli.arguments import DataOption, MoreDataArgument
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from rich.table import Table
@@ -17,10 +19,7 @@ if TYPE_CHECKING:
 
 
 def train_router(  # noqa: PLR0917 - typer fills them by name
-    data: Annotated[
-        list[Path],
-        typer.Option("--data", help="Labelled prompts, .jsonl or .jsonl.gz; may be given several times."),
-    ],
+    data: DataOption,
     out: Annotated[Path, typer.Option("--out", help="Directory to write the router to; an older router is replaced.")],
     experts: Annotated[
         Path | None,
@@ -45,6 +44,7 @@ def train_router(  # noqa: PLR0917 - typer fills them by name
         typer.Option("--reject-rate", help="Share of in-scope prompts that may go to `general`, in [0, 1)."),
     ] = 0.05,
     seed: Annotated[int, typer.Option("--seed", help="The same seed and data give the same router.")] = 0,
+    more_data: MoreDataArgument = None,
 ) -> None:
     """Train a router on labelled prompts; where they hold outcomes, learn which expert serves which category."""
     from rich.console import Console
@@ -57,7 +57,7 @@ def train_router(  # noqa: PLR0917 - typer fills them by name
 
     refuse_foreign(out)
     sizes = None if experts is None else read_experts(experts)
-    prompts = read_prompts(data)
+    prompts = read_prompts([*data, *(more_data or ())])
     with stage_bars() as bars:
         advance = stage_progress(bars)
         built = build_encoder(encoder, resolver(bars.console.print), lambda done, of: advance("distil", done, of))
@@ -96,14 +96,11 @@ def stage_progress(bars: Progress) -> Callable[[str, int, int], None]:
 
 
 def resolver(say: Callable[[str], None]) -> Callable[[str], Path]:
-    """Makes a folder of an encoder's source, in the cache of COE_HOME or ~/.cache/coe; `say` is told what is done."""
-    import os
-
+    """Makes a folder of an encoder's source, in the cache folder; `say` is told what is done."""
+    from coe.runtime import cache_directory
     from workers.sources import resolve
 
-    home = os.environ.get("COE_HOME")
-    cache = Path(home) if home else Path.home() / ".cache" / "coe"
-    return lambda source: resolve(source, cache, say)
+    return lambda source: resolve(source, cache_directory(), say)
 
 
 def summary(router: CategoryRouter, report: TrainingReport) -> Table:
