@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.programs import Program, free_port
+from benchmarks.programs import Program
 from benchmarks.stub_upstream import MODEL
 
 _SHIPPED = Path(__file__).parents[1] / "configs" / "local.yaml"
@@ -28,15 +28,5 @@ def coe(config: Path, port: int, upstream_port: int) -> Program:
         name="coe",
         command=[sys.executable, "-m", "coe.cli.main", "serve", str(config)],
         ready_url=f"http://127.0.0.1:{port}/ready",
-        variables=_own_replica_ports(),
         stop_s=60.0,
     )
-
-
-def _own_replica_ports() -> dict[str, str]:
-    """Ray gives gateways ports from 30000 on. With another service on this machine requests could reach that one."""
-    first = free_port()
-    return {
-        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + 100),
-    }

@@ -36,6 +36,7 @@ from workers.spec import WorkerReport
 RAY_ADDRESS = "RAY_ADDRESS"
 POLL_S = 0.5
 WATCH_S = 1.0
+REPLICA_PORTS = 200
 
 
 class StopRequestedError(Exception):
@@ -250,6 +251,7 @@ def _ray_variables(runtime: Runtime) -> dict[str, str]:
     metrics = runtime.run_dir / "metrics"
     metrics.mkdir()
     haproxy = runtime.run_dir / "haproxy"
+    first_replica_port = _free_port()  # two services that count from Ray's own first port reach each other's gateways
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
@@ -259,6 +261,8 @@ def _ray_variables(runtime: Runtime) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first_replica_port),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(min(first_replica_port + REPLICA_PORTS, 65535)),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(_free_port()),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(_free_port()),
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 GENERAL = "general"
 GRID = 1_001
+_SHARES = np.linspace(0, 1, GRID)
 Signal: TypeAlias = Literal["typicality", "margin"]
 
 
@@ -27,7 +28,7 @@ class Abstention:
 
     def scores(self, signal: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n,) in [0, 1]: how sure it is that a prompt with this `signal` (n,) is in scope."""
-        return np.interp(signal, self.quantiles, np.linspace(0, 1, len(self.quantiles)))
+        return np.interp(signal, self.quantiles, _SHARES)
 
     def rejects(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
         """(n,): which prompts go to the category `general`."""

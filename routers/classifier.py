@@ -38,22 +38,26 @@ class Features:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinearClassifier:
-    """`coef` (classes, dim + columns) float32, `intercept` (classes,) float32, `temperature` above 0.
+    """`dense` (dim, classes), `words` (columns, classes), `intercept` (classes,), all float32; `temperature` above 0.
 
     `outlier_class`: the last class is `out of scope`; it takes no part in the probabilities.
     """
 
-    coef: Vectors
+    dense: Vectors
+    words: Vectors
     intercept: Vectors
     temperature: float = 1.0
     outlier_class: bool = False
 
     def logits(self, features: Features) -> Vectors:
         """(n, classes), before the temperature."""
-        dim = features.dense.shape[1]
-        dense: Vectors = features.dense @ self.coef[:, :dim].T
-        words: Vectors = features.words @ self.coef[:, dim:].T
-        return dense + words + self.intercept
+        words = features.words
+        if words.shape[0] == 1:  # the way of a request: a tenth of the time of the general product
+            of_words: Vectors = words.data @ self.words[words.indices]
+        else:
+            of_words = words @ self.words
+        logits: Vectors = features.dense @ self.dense + of_words + self.intercept
+        return logits
 
     def probabilities(self, logits: Vectors) -> NDArray[np.float64]:
         """(n, categories), rows that sum to 1, from `logits`."""
@@ -104,8 +108,11 @@ def fit_path(
         coef, intercept = model.coef_, model.intercept_
         if len(coef) == 1:  # two categories: scikit-learn keeps the difference of the two only
             coef, intercept = np.vstack([np.zeros_like(coef), coef]), np.concatenate([[0.0], intercept])
-        fitted = LinearClassifier(coef.astype(np.float32), intercept.astype(np.float32), outlier_class=outlier_class)
-        path.append(fitted)
+        weights = np.ascontiguousarray(coef.T, dtype=np.float32)
+        dim = features.dense.shape[1]
+        path.append(
+            LinearClassifier(weights[:dim], weights[dim:], intercept.astype(np.float32), outlier_class=outlier_class)
+        )
     return path
 
 

@@ -5,11 +5,12 @@ pairs of neighbouring words and pieces of 2 to 4 characters within a word are ha
 (the hashing trick, Weinberger et al., arXiv 0902.2206), weighted by 1 + log(count) and by inverse document frequency.
 """
 
+import math
 import re
 import zlib
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -34,11 +35,10 @@ class Lexicon:
         """(n, 8192) float32, rows of length 1; a text without words is the zero vector."""
         rows, columns, values = [0], [], []
         for text in texts:
-            counts = Counter(zlib.crc32(gram.encode()) % COLUMNS for gram in grams(text))
-            own = np.fromiter(counts.keys(), dtype=np.int32, count=len(counts))
-            weights = (1 + np.log(np.fromiter(counts.values(), dtype=np.float32, count=len(counts)))) * self.idf[own]
+            own, counts = np.unique(np.array(_columns(text), dtype=np.int32), return_counts=True)
+            weights = (1 + np.log(counts.astype(np.float32))) * self.idf[own]
             columns.append(own)
-            values.append(weights / max(float(np.linalg.norm(weights)), 1e-9))
+            values.append(weights / max(math.sqrt(weights @ weights), 1e-9))
             rows.append(rows[-1] + len(own))
         data = np.concatenate(values) if values else np.zeros(0, np.float32)
         indices = np.concatenate(columns) if columns else np.zeros(0, np.int32)
@@ -49,17 +49,23 @@ def fit_lexicon(texts: Sequence[str]) -> Lexicon:
     """Document frequencies from `texts`; labels are not looked at."""
     documents = np.zeros(COLUMNS)
     for text in texts:
-        documents[list({zlib.crc32(gram.encode()) % COLUMNS for gram in grams(text)})] += 1
+        documents[list(set(_columns(text)))] += 1
     return Lexicon((np.log((1 + len(texts)) / (1 + documents)) + 1).astype(np.float32))
 
 
-def grams(text: str) -> Iterator[str]:
-    """Words, pairs of words, and pieces of words with their borders marked, of the first 1,500 characters."""
+def _columns(text: str) -> list[int]:
+    """The column of each gram of the text's first 1,500 characters; a column occurs as often as its grams do."""
     words = _WORD.findall(text[:MAX_CHARS].lower())
-    yield from words
-    yield from (f"{first} {second}" for first, second in pairwise(words))
+    columns = [zlib.crc32(f"{first} {second}".encode()) % COLUMNS for first, second in pairwise(words)]
     for word in words:
-        marked = f"<{word}>"
-        for length in range(SHORTEST_PIECE, min(LONGEST_PIECE, len(marked) - 1) + 1):
-            for start in range(len(marked) - length + 1):
-                yield marked[start : start + length]
+        columns += _word_columns(word)
+    return columns
+
+
+@lru_cache(maxsize=65_536)  # most words of a prompt were in an earlier one
+def _word_columns(word: str) -> tuple[int, ...]:
+    """Of the word, and of its pieces with its borders marked."""
+    marked = f"<{word}>"
+    lengths = range(SHORTEST_PIECE, min(LONGEST_PIECE, len(marked) - 1) + 1)
+    pieces = (marked[start : start + length] for length in lengths for start in range(len(marked) - length + 1))
+    return tuple(zlib.crc32(gram.encode()) % COLUMNS for gram in (word, *pieces))

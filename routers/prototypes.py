@@ -4,7 +4,7 @@ Two stages read them: the classifier takes closeness to each prototype as featur
 lets a linear model bend its borders, and abstention takes the distance to the nearest one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,18 @@ SHARPNESS = 2.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prototypes:
-    """`centres` (prototypes, dim) float32, in the space of the encoder's vectors."""
+    """`centres` (prototypes, dim) float32, in the space of the encoder's vectors; `squares` are their own."""
 
     centres: Vectors
+    squares: Vectors = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "squares", (self.centres * self.centres).sum(axis=1))
 
     def squared_distances(self, vectors: Vectors) -> Vectors:
         """(n, prototypes), 0 or more; at most 4 between unit vectors."""
         products = vectors @ self.centres.T
-        squares = (vectors * vectors).sum(axis=1)[:, None] + (self.centres * self.centres).sum(axis=1)
+        squares = np.einsum("nd,nd->n", vectors, vectors)[:, None] + self.squares
         distances: Vectors = np.maximum(squares - 2 * products, 0)
         return distances
 

@@ -93,7 +93,8 @@ def write_parts(parts: RouterParts, folder: Path) -> None:
     )
     (folder / RECORD_FILE).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
     arrays = {
-        "coef": parts.classifier.coef,
+        "dense": parts.classifier.dense,
+        "words": parts.classifier.words,
         "intercept": parts.classifier.intercept,
         "prototypes": parts.prototypes.centres,
         "idf": parts.lexicon.idf,
@@ -117,7 +118,11 @@ def read_parts(folder: Path) -> RouterParts:
             prototypes=Prototypes(arrays["prototypes"]),
             lexicon=Lexicon(arrays["idf"]),
             classifier=LinearClassifier(
-                arrays["coef"], arrays["intercept"], record.temperature, outlier_class=record.outlier_class
+                arrays["dense"],
+                arrays["words"],
+                arrays["intercept"],
+                record.temperature,
+                outlier_class=record.outlier_class,
             ),
             abstention=Abstention(arrays["abstention_quantiles"], record.reject_rate, record.abstention_signal),
             expert_map=None if record.expert_map is None else _map(record.expert_map),
@@ -136,16 +141,19 @@ def _map(record: _MapRecord) -> ExpertMap:
 
 
 def _check_shapes(parts: RouterParts, folder: Path) -> None:
-    centres, coef = parts.prototypes.centres, parts.classifier.coef
-    classes = len(parts.categories) + parts.classifier.outlier_class
+    centres, classifier = parts.prototypes.centres, parts.classifier
+    classes = len(parts.categories) + classifier.outlier_class
     fits = (
         centres.ndim == 2
         and centres.shape[1] == parts.encoder.dim
         and parts.lexicon.idf.shape == (COLUMNS,)
-        and coef.shape == (classes, parts.encoder.dim + len(centres) + COLUMNS)
-        and parts.classifier.intercept.shape == (classes,)
-        and (parts.abstention.signal == "typicality" or parts.classifier.outlier_class)
-        and bool(np.isfinite(coef).all() and np.isfinite(centres).all())
+        and classifier.dense.shape == (parts.encoder.dim + len(centres), classes)
+        and classifier.words.shape == (COLUMNS, classes)
+        and classifier.intercept.shape == (classes,)
+        and (parts.abstention.signal == "typicality" or classifier.outlier_class)
+        and bool(
+            np.isfinite(classifier.dense).all() and np.isfinite(classifier.words).all() and np.isfinite(centres).all()
+        )
     )
     if not fits:
         raise ArtefactError(f"The router {folder} is inconsistent: its arrays do not fit together. Train it again")

@@ -43,7 +43,7 @@ class Backoff:
 
     first_s: float = 1.0
     longest_s: float = 60.0
-    failures: int = 5
+    failures: int = 3
     reset_after_s: float = 60.0
 
     def delay_s(self, failures: int) -> float:
