@@ -155,7 +155,7 @@ def test_arrays_that_do_not_fit_together_are_refused(saved: Path, tmp_path: Path
             if path.name != MANIFEST:
                 (folder / path.name).write_bytes(path.read_bytes())
         arrays = load_file(folder / WEIGHTS_FILE)
-        save_file({**arrays, "coef": arrays["coef"][:, :-1].copy()}, folder / WEIGHTS_FILE)
+        save_file({**arrays, "dense": arrays["dense"][:-1].copy()}, folder / WEIGHTS_FILE)
 
     write_artefact(tmp_path / "tampered", tampered)
     with pytest.raises(ArtefactError, match="do not fit together"):
