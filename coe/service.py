@@ -89,6 +89,7 @@ class Service:
             with self._stage("Ray"):
                 _start_ray(stack, runtime)
                 _catch_stop_signals()  # Ray has put its own handlers in their place
+            self._refuse_unreachable_redis()
             with self._stage("gateway and router"):
                 self._start_graph(stack, runtime)
             with self._stage("engines"):
@@ -218,6 +219,13 @@ class Service:
                     ("server", "port"), f"cannot listen on {server.host}:{server.port}: {error.strerror}; {remedy}"
                 )
                 raise StartupError(str(self._loaded.error([problem]))) from error
+
+    def _refuse_unreachable_redis(self) -> None:
+        import ray  # noqa: PLC0415  # as in _start_ray
+
+        if self._redis is not None and sum(node["Alive"] for node in ray.nodes()) > 1:
+            problem = Problem(("redis", "url"), "the cluster has several nodes, which cannot reach an embedded Redis.")
+            raise StartupError(f"{self._loaded.error([problem])} Set it to a Redis that all of them reach.")
 
     @contextlib.contextmanager
     def _stage(self, name: str) -> Iterator[None]:
