@@ -118,7 +118,7 @@ class Supervisor:
             self._life = None
 
     def _fail(self, error: WorkerError | OSError) -> None:
-        # Trying a source again at once changes nothing, so its experts fail now and not after five attempts.
+        # Trying a source again at once changes nothing, so its experts fail now and not after three attempts.
         self._failures = max(self._failures + 1, self._backoff.failures if isinstance(error, SourceError) else 0)
         lost = self._failures >= self._backoff.failures
         delay_s = self._backoff.delay_s(self._failures)

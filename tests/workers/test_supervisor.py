@@ -89,11 +89,11 @@ async def test_the_waits_double_and_start_anew_after_a_good_while() -> None:
     assert waits == [1, 2, 5 + 4, 100 + 1, 2]
 
 
-async def test_after_five_failures_it_is_failed_and_tried_on_every_minute() -> None:
-    world = World(*[BAD] * 7, 1e9)
+async def test_after_three_failures_it_is_failed_and_tried_on_every_minute() -> None:
+    world = World(*[BAD] * 5, 1e9)
     await world.play()
-    assert world.states == [*["backoff", "starting"] * 4, "failed", "failed", "failed", "ready", "stopped"]
-    assert [b - a for a, b in zip(world.starts, world.starts[1:], strict=False)][3:] == [8, 60, 60, 60]
+    assert world.states == [*["backoff", "starting"] * 2, "failed", "failed", "failed", "ready", "stopped"]
+    assert [b - a for a, b in zip(world.starts, world.starts[1:], strict=False)][1:] == [2, 60, 60, 60]
 
 
 async def test_a_source_that_is_missing_fails_at_once() -> None:
