@@ -34,6 +34,7 @@ from coe.telemetry.metrics import MULTIPROC_VARIABLE
 from workers.spec import WorkerReport
 
 RAY_ADDRESS = "RAY_ADDRESS"
+RAY_TOKEN = Path("~/.ray/auth_token")
 POLL_S = 0.5
 WATCH_S = 1.0
 REPLICA_PORTS = 200
@@ -239,6 +240,8 @@ def _start_ray(stack: contextlib.ExitStack, runtime: Runtime) -> None:
     """A Ray of our own on this machine, or the cluster that RAY_ADDRESS names."""
     variables = _ray_variables(runtime)
     os.environ.update(variables)
+    if not runtime.local and RAY_TOKEN.expanduser().exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # what `ray start` does by default, and a driver does not
     import ray  # noqa: PLC0415  # reads the variables when imported
 
     stack.callback(ray.shutdown)
@@ -251,7 +254,10 @@ def _start_ray(stack: contextlib.ExitStack, runtime: Runtime) -> None:
     try:
         ray.init(log_to_driver=False, logging_level="error", runtime_env={"env_vars": variables})
     except ConnectionError as error:
-        raise StartupError(f"No Ray cluster answers at {RAY_ADDRESS}={os.environ[RAY_ADDRESS]}: {error}") from error
+        raise StartupError(
+            f"No Ray cluster answers at {RAY_ADDRESS}={os.environ[RAY_ADDRESS]}: {error}. Where it asks for a token, "
+            "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH."
+        ) from error
 
 
 def _ray_variables(runtime: Runtime) -> dict[str, str]:

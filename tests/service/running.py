@@ -59,7 +59,7 @@ def read_local_config() -> dict[str, object]:
 
 
 @contextmanager
-def run_service(folder: Path, config: dict[str, object]) -> Iterator[RunningService]:
+def run_service(folder: Path, config: dict[str, object], **environment: str) -> Iterator[RunningService]:
     port = free_port()
     path = folder / "service.yaml"
     path.write_text(yaml.safe_dump({**config, "server": {"port": port, **_section(config, "server")}}))
@@ -70,7 +70,7 @@ def run_service(folder: Path, config: dict[str, object]) -> Iterator[RunningServ
         text=True,
         cwd=folder,
         start_new_session=True,  # a process group of its own, as under a shell, for a Ctrl-C that reaches all of it
-        env={name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
+        env={name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | environment,
     )
     service = RunningService(process, f"http://127.0.0.1:{port}")
     readers = [_reader(process.stdout, service.stdout), _reader(process.stderr, service.stderr)]

@@ -83,10 +83,10 @@ async def test_an_engine_that_ends_is_started_again() -> None:
 
 
 async def test_the_waits_double_and_start_anew_after_a_good_while() -> None:
-    world = World(BAD, BAD, 5.0, 100.0, BAD)
+    world = World(BAD, 5.0, 100.0, BAD)
     await world.play()
     waits = [b - a for a, b in zip(world.starts, world.starts[1:], strict=False)]
-    assert waits == [1, 2, 5 + 4, 100 + 1, 2]
+    assert waits == [1, 5 + 2, 100 + 1, 2]
 
 
 async def test_after_three_failures_it_is_failed_and_tried_on_every_minute() -> None:
