@@ -23,6 +23,7 @@ from pathlib import Path
 from types import FrameType
 
 import httpx
+import orjson
 
 from coe.config.load import LoadedConfig
 from coe.config.references import Problem
@@ -144,7 +145,7 @@ class Service:
     def _start_graph(self, stack: contextlib.ExitStack, runtime: Runtime) -> None:
         from ray import serve  # noqa: PLC0415  # Ray Serve reads its settings from the environment when imported
 
-        from coe.graph import APPLICATION, Setup, build_application  # noqa: PLC0415
+        from coe.graph import APPLICATION, Setup, build_application  # noqa: PLC0415  # imports Ray Serve
 
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
         config = self._loaded.config
@@ -165,7 +166,7 @@ class Service:
         """In one event loop, because Ray Serve's handles live and die with the loop that first used them."""
         from ray import serve  # noqa: PLC0415  # as above
 
-        from coe.graph import APPLICATION, GATEWAY  # noqa: PLC0415
+        from coe.graph import APPLICATION, GATEWAY  # noqa: PLC0415  # imports Ray Serve
 
         timeout_s = self._loaded.config.server.drain_timeout_s
         self._on_stage(f"finishing running requests (at most {timeout_s:.0f} s; press Ctrl-C again to cut them off)")
@@ -199,8 +200,6 @@ class Service:
             time.sleep(POLL_S)
 
     def _reports(self) -> list[WorkerReport]:
-        import orjson  # noqa: PLC0415
-
         try:
             found = httpx.get(f"{self.url}/v1/workers", timeout=5.0)
             found.raise_for_status()

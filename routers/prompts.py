@@ -74,7 +74,7 @@ def _user_text(message: object) -> str:
     if content is None:
         return ""
     if not isinstance(content, list):
-        raise ValueError("`content` of a user message must be a string or a list of parts")  # noqa: TRY004
+        raise ValueError("`content` of a user message must be a string or a list of parts")  # noqa: TRY004 - a fault of the data
     parts = [part.get("text") for part in content if isinstance(part, Mapping) and part.get("type") == "text"]
     return _SEPARATOR.join(part for part in parts if isinstance(part, str)).strip()
 
@@ -161,7 +161,7 @@ def _outcomes(row: Mapping[str, object]) -> Mapping[str, float]:
     if given is None:
         return {}
     if not isinstance(given, dict):
-        raise ValueError("`outcomes` must be an object {expert: number in [0, 1]}")  # noqa: TRY004
+        raise ValueError("`outcomes` must be an object {expert: number in [0, 1]}")  # noqa: TRY004 - a fault of the data
     outcomes: dict[str, float] = {}
     for expert, value in given.items():
         if not isinstance(value, int | float) or not 0 <= value <= 1:

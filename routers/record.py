@@ -107,7 +107,7 @@ def write_parts(parts: RouterParts, folder: Path) -> None:
 def read_parts(folder: Path) -> RouterParts:
     """Raises ArtefactError where the files do not describe a router."""
     from safetensors import SafetensorError  # noqa: PLC0415 - only where a router is loaded
-    from safetensors.numpy import load_file  # noqa: PLC0415
+    from safetensors.numpy import load_file  # noqa: PLC0415  # as the import above
 
     try:
         record = _Record.model_validate_json((folder / RECORD_FILE).read_bytes())

@@ -59,8 +59,8 @@ class StaticEncoder:
     def load(cls, folder: Path, spec: EncoderSpec) -> "StaticEncoder":
         """Read the two files of `save`. Raises EncoderError where they are not such files."""
         from safetensors import SafetensorError  # noqa: PLC0415 - only where a table is loaded
-        from safetensors.numpy import load_file  # noqa: PLC0415
-        from tokenizers import Tokenizer  # noqa: PLC0415
+        from safetensors.numpy import load_file  # noqa: PLC0415  # as the import above
+        from tokenizers import Tokenizer  # noqa: PLC0415  # as the import above
 
         try:
             arrays = load_file(folder / TABLE_FILE)

@@ -17,8 +17,8 @@ NOT_DOWNLOADED = ("onnx/*", "openvino/*", "original/*", "coreml/*")
 
 def convert(gguf: Path, directory: Path) -> None:
     """Write the model in `gguf` to `directory` as bfloat16 safetensors with its tokenizer and chat template."""
-    import torch  # noqa: PLC0415
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig  # noqa: PLC0415
+    import torch  # noqa: PLC0415  # the heavy work of this child process
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig  # noqa: PLC0415  # the heavy work of this child process
 
     folder, file = str(gguf.parent), gguf.name
     quantization = GgufConfig(gguf_file=file, dequantize=True)
@@ -36,8 +36,8 @@ def convert(gguf: Path, directory: Path) -> None:
 
 def download(repository: str, revision: str | None) -> Path:
     """Return the folder of the repository's snapshot in the hub's own cache, fetched where it is not all there."""
-    from huggingface_hub import snapshot_download  # noqa: PLC0415
-    from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
+    from huggingface_hub import snapshot_download  # noqa: PLC0415  # the heavy work of this child process
+    from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415  # the heavy work of this child process
 
     allowed, ignored = list(DOWNLOADED), list(NOT_DOWNLOADED)
     try:
