@@ -46,8 +46,8 @@ class DataError(RouterError):
 
     @classmethod
     def in_rows(cls, rows: Sequence[BadRow]) -> "DataError":
-        """The error for rows that do not follow the labelled prompt format."""
-        return cls(f"{len(rows)} row(s) cannot be read as labelled prompts:", rows)
+        """The error for rows that do not follow their format."""
+        return cls(f"{len(rows)} row(s) cannot be used:", rows)
 
 
 class ArtefactError(RouterError):

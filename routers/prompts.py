@@ -3,15 +3,14 @@
 Also decides which text of a chat is classified: `prompt_text`.
 """
 
-import gzip
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
 
 from routers.errors import BadRow, DataError
+from routers.jsonl import numbered_lines
 
 MAX_CHARS = 4_000
 SHORT_CHARS = 80
@@ -88,7 +87,7 @@ def read_prompts(paths: Iterable[Path]) -> list[LabelledPrompt]:
     bad: list[BadRow] = []
     for path in paths:
         before = len(prompts) + len(bad)
-        for number, line in _lines(path):
+        for number, line in numbered_lines(path):
             try:
                 prompts.append(parse_prompt(line))
             except ValueError as error:
@@ -98,17 +97,6 @@ def read_prompts(paths: Iterable[Path]) -> list[LabelledPrompt]:
     if bad:
         raise DataError.in_rows(bad)
     return prompts
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                if line.strip():
-                    yield number, line
-    except (OSError, EOFError, zlib.error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise DataError("A file of labelled prompts cannot be read:", [BadRow(path, 0, reason)]) from error
 
 
 def parse_prompt(line: bytes) -> LabelledPrompt:
