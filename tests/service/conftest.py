@@ -8,19 +8,28 @@ import httpx
 import pytest
 
 from tests.service.running import (
+    NEWCOMER,
     STOP_TIMEOUT_S,
     RunningService,
     RunService,
     assert_all_gone,
     read_local_config,
     run_service,
+    with_newcomer,
 )
 
 
 @pytest.fixture(scope="session")
-def local_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """`configs/local.yaml` as it ships, on real vLLM, for all tests of the session."""
-    with run_service(tmp_path_factory.mktemp("local"), read_local_config()) as service:
+def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the adapter of the expert `newcomer` is looked for when it is loaded; nothing is there yet."""
+    return tmp_path_factory.mktemp("adapters") / NEWCOMER
+
+
+@pytest.fixture(scope="session")
+def local_service(tmp_path_factory: pytest.TempPathFactory, newcomer: Path) -> Iterator[RunningService]:
+    """`configs/local.yaml` as it ships with one expert more, on real vLLM, for all tests of the session."""
+    config = with_newcomer(read_local_config(), newcomer)
+    with run_service(tmp_path_factory.mktemp("local"), config) as service:
         yield service
         processes = service.descendants()
         service.process.send_signal(signal.SIGTERM)

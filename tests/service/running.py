@@ -18,6 +18,7 @@ import yaml
 
 REPOSITORY = Path(__file__).parents[2]
 LOCAL_CONFIG = REPOSITORY / "configs" / "local.yaml"
+NEWCOMER = "newcomer"
 START_TIMEOUT_S = 420.0
 STOP_TIMEOUT_S = 90.0
 
@@ -55,7 +56,19 @@ def read_local_config() -> dict[str, object]:
     config = yaml.safe_load(LOCAL_CONFIG.read_text())
     assert isinstance(config, dict)
     config["router"]["path"] = str(LOCAL_CONFIG.parent / config["router"]["path"])
+    for expert in config["experts"].values():
+        if "adapter" in expert:
+            expert["adapter"] = f"path:{LOCAL_CONFIG.parent / expert['adapter'].removeprefix('path:')}"
     return config
+
+
+def with_newcomer(config: dict[str, object], adapter: Path) -> dict[str, object]:
+    """The configuration with one expert more, whose adapter is loaded on request."""
+    models, experts = config["models"], config["experts"]
+    assert isinstance(models, dict)
+    assert isinstance(experts, dict)
+    expert = {"model": next(iter(models)), "adapter": f"path:{adapter}", "load": "request"}
+    return {**config, "experts": {**experts, NEWCOMER: expert}}
 
 
 @contextmanager

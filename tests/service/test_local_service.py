@@ -10,8 +10,8 @@ import pytest
 
 pytestmark = [pytest.mark.service, pytest.mark.engine, pytest.mark.timeout(900)]
 
-CODE = "Write a Python function that returns the n-th Fibonacci number."
-MATH = "A train travels 180 km in 2 hours and 15 minutes. What is its average speed?"
+CODE = "Write a Python function `total_even(values)` that returns the sum of the even numbers in values."
+MATH = "Tom has 3 boxes with 12 eggs each and eats 5 of them. How many eggs are left?"
 
 
 def ask(client: httpx.Client, prompt: str, **fields: Any) -> httpx.Response:
@@ -23,10 +23,10 @@ def test_prompts_of_two_categories_are_answered_by_two_experts(client: httpx.Cli
     code, math = ask(client, CODE), ask(client, MATH)
 
     assert (code.status_code, math.status_code) == (200, 200)
-    assert code.headers["x-coe-expert"] == code.json()["model"] == "coder"
-    assert math.headers["x-coe-expert"] == math.json()["model"] == "mathematician"
-    assert code.headers["x-coe-category"] == "code"
-    assert math.headers["x-coe-category"] == "math"
+    assert code.headers["x-coe-expert"] == code.json()["model"] == "python-writer"
+    assert math.headers["x-coe-expert"] == math.json()["model"] == "arithmetician"
+    assert code.headers["x-coe-category"] == "python"
+    assert math.headers["x-coe-category"] == "arithmetic"
     assert 0 < float(code.headers["x-coe-confidence"]) <= 1
 
 
@@ -52,18 +52,18 @@ def test_the_official_client_is_served_complete_and_streaming(client: httpx.Clie
     assert complete.usage is not None
     assert complete.usage.completion_tokens == 12
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-    assert text == complete.choices[0].message.content  # the mathematician is greedy
+    assert text == complete.choices[0].message.content  # the arithmetician is greedy
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.completion_tokens == 12
-    assert {chunk.model for chunk in chunks} == {"mathematician"}
-    assert {"coe", "mathematician", "generalist"} <= models
+    assert {chunk.model for chunk in chunks} == {"arithmetician"}
+    assert {"coe", "arithmetician", "generalist"} <= models
     assert unknown.value.code == "model_not_found"
 
 
 def test_engine_features_pass_through(client: httpx.Client) -> None:
     several = ask(client, CODE, n=2, logprobs=True, top_logprobs=2, seed=7, temperature=0.9).json()
     again = ask(client, CODE, n=2, logprobs=True, top_logprobs=2, seed=7, temperature=0.9).json()
-    stopped = ask(client, MATH, stop=["the"], max_tokens=64).json()
+    stopped = ask(client, MATH, stop=["Answer"], max_tokens=64).json()
     schema = {"type": "object", "properties": {"km": {"type": "integer"}}, "required": ["km"]}
     structured = ask(
         client,
@@ -78,7 +78,7 @@ def test_engine_features_pass_through(client: httpx.Client) -> None:
     assert len(several["choices"]) == 2
     assert len(several["choices"][0]["logprobs"]["content"][0]["top_logprobs"]) == 2
     assert [choice["message"] for choice in several["choices"]] == [choice["message"] for choice in again["choices"]]
-    assert "the" not in stopped["choices"][0]["message"]["content"]
+    assert "Answer" not in stopped["choices"][0]["message"]["content"]
     assert isinstance(json.loads(structured["choices"][0]["message"]["content"])["km"], int)
     assert tools.status_code == 200
 
@@ -91,7 +91,7 @@ def test_the_engine_says_why_it_refuses(client: httpx.Client) -> None:
 
 
 def test_a_client_that_leaves_stops_the_generation(client: httpx.Client) -> None:
-    body = {"model": "writer", "stream": True, "max_tokens": 700, "ignore_eos": True}
+    body = {"model": "generalist", "stream": True, "max_tokens": 700, "ignore_eos": True}
     message = {"role": "user", "content": "Tell a long story."}
     with client.stream("POST", "/v1/chat/completions", json={**body, "messages": [message]}) as response:
         next(response.iter_bytes())
@@ -115,9 +115,9 @@ def test_metrics_count_what_was_asked(client: httpx.Client) -> None:
     ask(client, CODE)
     metrics = client.get("/metrics").text
 
-    assert 'coe_requests_total{endpoint="/v1/chat/completions",expert="coder",status="200"}' in metrics
-    assert 'coe_route_decisions_total{category="code",expert="coder"}' in metrics
-    assert 'coe_tokens_total{expert="coder",kind="completion"}' in metrics
+    assert 'coe_requests_total{endpoint="/v1/chat/completions",expert="python-writer",status="200"}' in metrics
+    assert 'coe_route_decisions_total{category="python",expert="python-writer"}' in metrics
+    assert 'coe_tokens_total{expert="python-writer",kind="completion"}' in metrics
     assert "coe_expert_ready{" in metrics
 
 

@@ -1,0 +1,103 @@
+"""A running service is asked: prompts go in, answers with who gave them come out, in the order of the prompts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import httpx
+
+_DEADLINE_S = 300.0
+
+
+class AskingError(Exception):
+    """The service is away or answered with an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`expert` and `category` as the service's headers name them; `tokens` were generated."""
+
+    text: str
+    expert: str
+    category: str | None
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """All answers of one model name, and the seconds from the first request to the last reply."""
+
+    answers: Sequence[Answer]
+    seconds: float
+
+    @property
+    def tokens_per_s(self) -> float:
+        return sum(answer.tokens for answer in self.answers) / self.seconds
+
+
+def ask_all(
+    url: str, model: str, prompts: Sequence[str], *, max_tokens: int, together: int, progress: Callable[[int], None]
+) -> Pass:
+    """Ask every prompt greedily, `together` at a time; `progress` is told how many are done. Raises AskingError."""
+    try:
+        return asyncio.run(_ask_all(url, model, prompts, max_tokens=max_tokens, together=together, progress=progress))
+    except ExceptionGroup as errors:
+        raise AskingError(str(errors.exceptions[0])) from errors
+
+
+async def _ask_all(
+    url: str, model: str, prompts: Sequence[str], *, max_tokens: int, together: int, progress: Callable[[int], None]
+) -> Pass:
+    places = asyncio.Semaphore(together)
+    done = 0
+
+    async def ask(prompt: str) -> Answer:
+        nonlocal done
+        async with places:
+            answer = await _ask(client, model, prompt, max_tokens)
+        done += 1
+        progress(done)
+        return answer
+
+    limits = httpx.Limits(max_connections=together)
+    async with httpx.AsyncClient(base_url=url, timeout=_DEADLINE_S, limits=limits) as client:
+        started = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(ask(prompt)) for prompt in prompts]
+        return Pass([task.result() for task in tasks], time.monotonic() - started)
+
+
+async def _ask(client: httpx.AsyncClient, model: str, prompt: str, max_tokens: int) -> Answer:
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": prompt}],
+        "temperature": 0,
+        "max_tokens": max_tokens,
+        "coe": {"cache": "off"},
+    }
+    try:
+        reply = await client.post("/v1/chat/completions", json=body)
+        reply.raise_for_status()
+    except httpx.HTTPStatusError as error:
+        raise AskingError(f"{model} answered {error.response.status_code}: {error.response.text[:300]}") from error
+    except httpx.HTTPError as error:
+        raise AskingError(f"{model} does not answer: {error!r}") from error
+    content = reply.json()
+    return Answer(
+        text=content["choices"][0]["message"]["content"] or "",
+        expert=reply.headers["x-coe-expert"],
+        category=reply.headers.get("x-coe-category"),
+        tokens=content["usage"]["completion_tokens"],
+    )
+
+
+def active_params_b(url: str) -> dict[str, float]:
+    """Active parameters in billions by expert, as `/v1/models` tells them. Raises AskingError."""
+    try:
+        models = httpx.get(f"{url}/v1/models", timeout=30).raise_for_status().json()["data"]
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        raise AskingError(f"no service answers at {url} ({error!r}): start it with `make serve`") from error
+    return {model["id"]: model["active_params_b"] for model in models if model.get("active_params_b")}
