@@ -32,7 +32,7 @@ def _problems(loaded: LoadedConfig) -> Iterator[Problem]:
         if model.source and (message := _source_problem(loaded, model.source)):
             yield Problem(("models", name, "source"), message)
     for name, expert in config.experts.items():
-        if expert.adapter and (message := _source_problem(loaded, expert.adapter)):
+        if expert.adapter and expert.load == "start" and (message := _source_problem(loaded, expert.adapter)):
             yield Problem(("experts", name, "adapter"), message)
     starts_engines = any(model.source for model in config.models.values())
     if starts_engines and importlib.util.find_spec("vllm") is None:

@@ -2,9 +2,10 @@
 
 CoeError
 ├── ConfigError                    a setting is wrong (command: exit 2)
+├── InputError                     what a command was given cannot be used (command: exit 2)
 ├── StartupError                   the service cannot start (command: exit 1)
 └── RequestError                   a request cannot be answered; carries its HTTP form
-    ├── InvalidRequestError        400, 413, 415: the client must change the request
+    ├── InvalidRequestError        400, 409, 413, 415, 422: the client must change the request or what it names
     ├── ModelNotFoundError         404
     ├── OverloadedError            429: come back after `retry_after_s`
     ├── UnavailableError           503: nothing can answer now
@@ -28,6 +29,10 @@ from workers.errors import SourceError, WorkerError
 
 class CoeError(Exception):
     """Base of all errors that `coe` raises on purpose. The message says what to do."""
+
+
+class InputError(CoeError):
+    """What a person gave to a command cannot be used."""
 
 
 class ConfigError(CoeError):
@@ -83,7 +88,7 @@ class RequestError(CoeError):
 
 
 class InvalidRequestError(RequestError):
-    """The client must change the request. `status` is 400 unless a size or media type is at fault."""
+    """The client must change the request or what it names. `status` is 400 where no other tells more."""
 
     status = 400
     type = "invalid_request_error"
@@ -141,7 +146,7 @@ class UpstreamError(RequestError):
 EXPECTED_ERRORS = (CoeError, RouterError, WorkerError)
 """What a command prints as one message, without a traceback."""
 
-BAD_INPUT_ERRORS = (ConfigError, InvalidRequestError, DataError, ArtefactError, BudgetError, SourceError)
+BAD_INPUT_ERRORS = (ConfigError, InputError, InvalidRequestError, DataError, ArtefactError, BudgetError, SourceError)
 
 
 def exit_code(error: Exception) -> int:

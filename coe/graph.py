@@ -7,8 +7,10 @@ the handles between deployments; those carry control alone.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 import ray
@@ -21,8 +23,10 @@ from coe.config.specs import expert_fingerprint, worker_spec
 from coe.gateway.app import build_app
 from coe.gateway.chat import ChatEndpoint, ChatLimits
 from coe.gateway.decision import Decider
-from coe.gateway.fleet import Fleet, SourceAwayError
+from coe.gateway.fleet import Fleet
+from coe.gateway.loading import LoadPages
 from coe.gateway.pages import ExpertCard, Pages
+from coe.handles import AskedWorkers, ControlledWorkers
 from coe.plan.cached_expert import CachedExpert
 from coe.plan.executor import Executor
 from coe.plan.expert import Expert
@@ -34,13 +38,13 @@ from coe.store.directory import RedisDirectory
 from coe.store.response_cache import ResponseCache
 from coe.telemetry.logs import configure_logs, get_logger
 from routers.router import CategoryRouter, Classification
-from workers.spec import WorkerReport
+from workers.errors import WorkerError
+from workers.spec import LoadReport, WorkerReport
 from workers.worker import ExpertWorker
 
 APPLICATION = "coe"
 GATEWAY = "Gateway"
 UNLIMITED = 1_000_000_000
-REPORT_TIMEOUT_S = 2.0
 SHUTDOWN_S = 20.0
 INLINE_CHARS = 1_000
 
@@ -112,7 +116,7 @@ class GatewayDeployment:
         configure_logs(runtime.log_file, config.logs.level, "gateway")
         local_router = load_router(setup.loaded, runtime.cache_dir)
         redis = open_redis(runtime.redis_url)
-        sources = (RedisDirectory(redis, config.redis.namespace), _AskedWorkers(workers))
+        sources = (RedisDirectory(redis, config.redis.namespace), AskedWorkers(workers))
         self._fleet = Fleet(sources)
         cache = ResponseCache(redis, config.redis.namespace, config.cache.ttl_s, config.cache.max_answer_kb * 1024)
         executor = Executor(_experts(setup, self._fleet, cache))
@@ -126,7 +130,9 @@ class GatewayDeployment:
             for name, expert in config.experts.items()
         ]
         pages = Pages(decider, self._fleet, cards, config.router.general, max_body)
-        self._app = build_app(self._chat, pages, config.server.request_timeout_s, repeats_id=False)
+        control = ControlledWorkers({group: (handle, config.experts_of(group)) for group, handle in workers.items()})
+        loading = LoadPages(control, self._fleet, list(config.experts), config.router.general)
+        self._app = build_app(self._chat, pages, loading, config.server.request_timeout_s, repeats_id=False)
         self._refreshing = asyncio.get_running_loop().create_task(self._fleet.keep_fresh())
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
@@ -159,6 +165,25 @@ class WorkerDeployment:
 
     async def report(self) -> WorkerReport:
         return self._worker.report()
+
+    async def load(self, expert: str) -> LoadReport:
+        """Puts the expert's adapter into the engine, or says why not."""
+        return await self._change(expert, self._worker.load)
+
+    async def unload(self, expert: str) -> LoadReport:
+        """Takes the expert's adapter out, or says why not."""
+        return await self._change(expert, self._worker.unload)
+
+    async def _change(self, expert: str, change: Callable[[str], Awaitable[LoadReport]]) -> LoadReport:
+        """The report is in Redis when this returns, so that a gateway that refreshes its picture then sees it."""
+        try:
+            done = await change(expert)
+        except WorkerError as error:
+            done = LoadReport(
+                worker_id=self._worker.worker_id, expert=expert, state="failed", code=error.code, error=str(error)
+            )
+        await self._publish(self._worker.report())
+        return done
 
     async def _publish(self, report: WorkerReport) -> None:
         try:
@@ -210,22 +235,6 @@ class _RemoteClassifier:
         return found
 
 
-class _AskedWorkers:
-    """Reports straight from the workers, for when Redis is away."""
-
-    def __init__(self, handles: dict[str, DeploymentHandle]) -> None:
-        self._handles = handles
-
-    async def reports(self) -> list[WorkerReport]:
-        reports: list[WorkerReport] = []
-        for handle in self._handles.values():
-            try:
-                reports += await handle.broadcast("report").results_async(timeout_s=REPORT_TIMEOUT_S)
-            except (TimeoutError, ray.exceptions.RayError, serve.exceptions.RayServeException) as error:
-                raise SourceAwayError(str(error)) from error
-        return reports
-
-
 def _experts(setup: Setup, fleet: Fleet, cache: ResponseCache) -> dict[str, Expert]:
     config = setup.loaded.config
     session = aiohttp.ClientSession(
@@ -240,6 +249,7 @@ def _experts(setup: Setup, fleet: Fleet, cache: ResponseCache) -> dict[str, Expe
             config.cache.mode,
             expert_fingerprint(setup.loaded, name),
             expert.sampling.temperature,
+            version=partial(fleet.adapters, name),
         )
         for name, expert in config.experts.items()
     }

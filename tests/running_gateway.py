@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,7 @@ from coe.gateway.app import build_app
 from coe.gateway.chat import ChatEndpoint, ChatLimits
 from coe.gateway.decision import Decider
 from coe.gateway.fleet import Fleet
+from coe.gateway.loading import LoadPages, Verb
 from coe.gateway.pages import ExpertCard, Pages
 from coe.plan.cached_expert import CachedExpert
 from coe.plan.executor import Executor
@@ -28,7 +29,7 @@ from coe.plan.worker_expert import WorkerExpert
 from coe.store.response_cache import ResponseCache
 from routers.router import Classification
 from tests.scripted_worker import until
-from workers.spec import WorkerReport
+from workers.spec import LoadReport, WorkerReport
 
 TOKEN = "token-of-the-tests"
 EXPERTS = ("generalist", "poet")
@@ -64,6 +65,18 @@ class ScriptedSource:
         return list(self.known)
 
 
+@dataclass(slots=True)
+class ScriptedControl:
+    """Workers that answer to `load` and `unload` as a test sets; `asked` keeps what they were asked."""
+
+    reports: list[LoadReport] = field(default_factory=list)
+    asked: list[tuple[Verb, str]] = field(default_factory=list)
+
+    async def change(self, verb: Verb, expert: str) -> Sequence[LoadReport]:
+        self.asked.append((verb, expert))
+        return self.reports
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A reply, read to its end."""
@@ -94,6 +107,7 @@ class RunningGateway:
     source: ScriptedSource
     chat: ChatEndpoint
     classifier: ScriptedClassifier
+    control: ScriptedControl
 
     async def ask(self, text: str = "a poem", **fields: object) -> Reply:
         """Sends a chat request with one user message."""
@@ -144,9 +158,11 @@ async def enter_gateway(
     chat = ChatEndpoint(decider, Executor(experts), limits)
     cards = [ExpertCard(name, f"The {name}.", 0.135) for name in EXPERTS]
     pages = Pages(decider, fleet, cards, GENERAL, settings.max_body_bytes)
-    url = await stack.enter_async_context(_served(build_app(chat, pages, settings.timeout_s)))
+    control = ScriptedControl()
+    loading = LoadPages(control, fleet, EXPERTS, GENERAL)
+    url = await stack.enter_async_context(_served(build_app(chat, pages, loading, settings.timeout_s)))
     client = await stack.enter_async_context(aiohttp.ClientSession(url))
-    return RunningGateway(url, client, fleet, source, chat, classifier)
+    return RunningGateway(url, client, fleet, source, chat, classifier, control)
 
 
 @asynccontextmanager

@@ -1,67 +1,109 @@
-"""LoRA adapters: a folder goes in, what an engine must know of it comes out, and the adapter goes into the engine.
+"""LoRA adapters on their way into an engine: the room it keeps for them, a copy of each, and the engine's endpoints.
 
 Adapters are loaded one by one after the engine has started, not on its command line: there a single broken one would
 keep the engine, and with it every other expert on the same model, from starting.
 """
 
-from collections.abc import Sequence
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import orjson
 
-from workers.errors import SourceNotFoundError
+from workers.adapter_check import CONFIG_FILE, RANKS, WEIGHTS_FILE
+from workers.errors import AdapterRefusedError, EngineAwayError
+from workers.openai_errors import engine_is_dead
 from workers.spec import ModelSpec
 
-RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # those that vLLM takes for --max-lora-rank
+_DEFAULT_RANK = 16
 _MAX_LORAS = 8  # in one batch, where the model does not say: every one costs memory
 _LOAD_TIMEOUT_S = 120.0
+_COPIED_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Adapter:
-    """A LoRA adapter under the name that the engine shall serve it by."""
+class LoraRoom:
+    """What an engine keeps ready for adapters, from its start to its end: how many, and of which rank at most."""
 
-    name: str
+    adapters: int
+    max_rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterCopy:
+    """An adapter as it was when it was copied. `digest` is the SHA-256 of its two files."""
+
     directory: Path
-    rank: int
+    digest: str
 
 
-def read_adapter(name: str, directory: Path) -> Adapter:
-    """Look into an adapter's folder. Raises `SourceNotFoundError` where it is not a LoRA adapter."""
-    config = directory / "adapter_config.json"
+def lora_room(model: ModelSpec, adapters: int, highest: int | None) -> LoraRoom:
+    """Room for `adapters` (at least 1), whose `highest` rank is only a guess where the model does not say."""
+    highest = highest or _DEFAULT_RANK
+    return LoraRoom(adapters, model.max_lora_rank or next((rank for rank in RANKS if rank >= highest), RANKS[-1]))
+
+
+def lora_arguments(model: ModelSpec, room: LoraRoom) -> list[str]:
+    """The engine's command-line arguments. One adapter more is kept, for the time that one takes another's place."""
+    batch = model.max_loras or min(room.adapters, _MAX_LORAS)
+    kept = max(batch, room.adapters + 1)
+    sizes = {"--max-loras": batch, "--max-cpu-loras": kept, "--max-lora-rank": room.max_rank}
+    return ["--enable-lora", *(text for option, size in sizes.items() for text in (option, f"{size}"))]
+
+
+def copy_adapter(source: Path, target: Path) -> AdapterCopy:
+    """Copy the adapter's files into the new folder `target`. Blocks. Raises `AdapterRefusedError`.
+
+    What was checked is then what is served: an engine may read an adapter again at any time, and one that finds half
+    of a new version in its place ends with every request in it.
+    """
+    digest = hashlib.sha256()
     try:
-        rank = orjson.loads(config.read_bytes())["r"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SourceNotFoundError(f"`{directory}` holds no LoRA adapter: `{config.name}` has no rank `r`") from error
-    if not isinstance(rank, int) or rank < 1:
-        raise SourceNotFoundError(f"`{config}` has the rank {rank!r}: it must be a whole number above 0")
-    if not (directory / "adapter_model.safetensors").is_file():
-        raise SourceNotFoundError(f"`{directory}` has no `adapter_model.safetensors`: save the adapter as safetensors")
-    return Adapter(name, directory, rank)
+        target.mkdir(parents=True)
+        for name in (CONFIG_FILE, WEIGHTS_FILE):
+            with (source / name).open("rb") as original, (target / name).open("wb") as copy:
+                while piece := original.read(_COPIED_BYTES):
+                    digest.update(piece)
+                    copy.write(piece)
+            digest.update(b"\0")
+    except FileNotFoundError as error:
+        missing = Path(error.filename).name
+        raise AdapterRefusedError(
+            f"there is no `{missing}`: save the adapter as safetensors, with PEFT's `save_pretrained`"
+        ) from error
+    except OSError as error:
+        raise AdapterRefusedError(
+            f"it cannot be copied to `{target}` ({error}): make its files readable, or make room"
+        ) from error
+    return AdapterCopy(target, digest.hexdigest())
 
 
-def adapter_arguments(model: ModelSpec, adapters: Sequence[Adapter]) -> list[str]:
-    """The command-line arguments that make room for `adapters`; none where there are none."""
-    if not adapters:
-        return []
-    highest = max(adapter.rank for adapter in adapters)
-    rank = model.max_lora_rank or next((allowed for allowed in RANKS if allowed >= highest), RANKS[-1])
-    batch = model.max_loras or min(len(adapters), _MAX_LORAS)
-    kept = max(batch, len(adapters))
-    return ["--enable-lora", "--max-loras", f"{batch}", "--max-cpu-loras", f"{kept}", "--max-lora-rank", f"{rank}"]
+async def load_adapter(session: aiohttp.ClientSession, base_url: str, served_name: str, directory: Path) -> None:
+    """Load the adapter into the engine. Raises `AdapterRefusedError`, or `EngineAwayError` where the engine ended."""
+    refusal = await _post(
+        session, f"{base_url}/v1/load_lora_adapter", {"lora_name": served_name, "lora_path": str(directory)}
+    )
+    if refusal:
+        if engine_is_dead(refusal):
+            raise EngineAwayError(f"the engine ended while it loaded an adapter ({refusal}): it is started again")
+        raise AdapterRefusedError(f"the engine said: {refusal}; train it for this model, or see the engine's log lines")
 
 
-async def load_adapter(session: aiohttp.ClientSession, base_url: str, adapter: Adapter) -> str | None:
-    """Load `adapter` into the engine. Returns None, or why the engine refuses it."""
-    body = orjson.dumps({"lora_name": adapter.name, "lora_path": str(adapter.directory)})
+async def unload_adapter(session: aiohttp.ClientSession, base_url: str, served_name: str) -> str | None:
+    """Let the engine forget the adapter. Returns None, or why it would not. Raises `EngineAwayError`."""
+    return await _post(session, f"{base_url}/v1/unload_lora_adapter", {"lora_name": served_name})
+
+
+async def _post(session: aiohttp.ClientSession, url: str, body: dict[str, str]) -> str | None:
     timeout = aiohttp.ClientTimeout(total=_LOAD_TIMEOUT_S)
     try:
-        async with session.post(f"{base_url}/v1/load_lora_adapter", data=body, timeout=timeout) as response:
-            if response.status == 200:
-                return None
-            reason = " ".join((await response.text()).split())[:400]
-    except (aiohttp.ClientError, TimeoutError) as error:
-        reason = f"{type(error).__name__}: {error}"
-    return f"the engine refused the adapter in `{adapter.directory}`: {reason}"
+        async with session.post(url, data=orjson.dumps(body), timeout=timeout) as response:
+            return None if response.status == 200 else " ".join((await response.text()).split())[:400]
+    except TimeoutError:
+        return f"no answer within {_LOAD_TIMEOUT_S:.0f} s"
+    except aiohttp.ClientError as error:
+        raise EngineAwayError(
+            f"the engine ended while it was asked about an adapter ({type(error).__name__}: {error}): it is started "
+            "again, try then"
+        ) from error

@@ -6,7 +6,7 @@ closes the other side of the same request at once. What a failure looks like is 
 
 import hmac
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Protocol
 
 import aiohttp
@@ -34,13 +34,15 @@ class Servable(Protocol):
     @property
     def admission(self) -> Admission: ...
     @property
-    def request(self) -> ExpertRequest: ...
-    @property
     def session(self) -> aiohttp.ClientSession: ...
     @property
     def base_url(self) -> str: ...
     def refusal(self) -> Failure | None:
         """Why it cannot answer now, or None where it can."""
+
+    def lease(self) -> AbstractContextManager[ExpertRequest]:
+        """Keep the expert in its engine for one request. Raises `RefusedError` where it cannot answer now."""
+        ...
 
 
 class DataPort:
@@ -94,7 +96,8 @@ class DataPort:
         try:
             expert, asked = await self._accepted(request)
             async with expert.admission.slot():
-                return await _forward(request, expert, asked)
+                with expert.lease() as asking:  # what was ready before the wait may have gone since
+                    return await _forward(request, expert, asking.apply(asked))
         except RefusedError as error:
             return _reply(error.failure)
         except QueueFullError as error:
@@ -128,9 +131,9 @@ class DataPort:
             raise RefusedError(Failure(401, "invalid_token", needed))
 
 
-async def _forward(request: web.Request, expert: Servable, asked: Request) -> web.StreamResponse:
+async def _forward(request: web.Request, expert: Servable, body: bytes) -> web.StreamResponse:
     try:
-        upstream = await _ask(request, expert, expert.request.apply(asked))
+        upstream = await _ask(request, expert, body)
     except _LOST as error:
         raise RefusedError(engine_died()) from error
     try:
@@ -138,8 +141,8 @@ async def _forward(request: web.Request, expert: Servable, asked: Request) -> we
             raise RefusedError(relayed(upstream.status, await upstream.read()))
         if upstream.content_type == "text/event-stream":
             return await _stream(request, expert, upstream)
-        body = named_body(await upstream.read(), expert.name)
-        return web.Response(body=body, content_type=upstream.content_type)
+        answer = named_body(await upstream.read(), expert.name)
+        return web.Response(body=answer, content_type=upstream.content_type)
     except aiohttp.ClientPayloadError as error:
         raise RefusedError(engine_died()) from error
     finally:

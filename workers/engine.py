@@ -1,7 +1,7 @@
 """One vLLM OpenAI server as a process: what it shall serve goes in, a Unix socket that answers comes out.
 
 `engine_command` and `engine_environment` say how vLLM is called. `Engine` starts any such command, waits until it is
-healthy, loads its adapters, watches it, and ends it with all of its processes. Who restarts it is not known here.
+healthy, watches it, and ends it with all of its processes. Who restarts it is not known here.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from typing import TypeAlias
 import aiohttp
 import psutil
 
-from workers.adapters import Adapter, adapter_arguments, load_adapter
+from workers.adapters import LoraRoom, lora_arguments
 from workers.diagnosis import last_lines, start_failure
 from workers.engine_log import EngineLog
 from workers.errors import EngineStartError
@@ -40,7 +40,7 @@ class Launch:
     device: Device
     model_dir: Path
     socket: Path
-    adapters: tuple[Adapter, ...] = ()
+    lora: LoraRoom | None = None
 
 
 EngineCommand: TypeAlias = Callable[[Launch], list[str]]
@@ -64,7 +64,9 @@ def engine_command(launch: Launch) -> list[str]:
         command += ["--max-model-len", str(model.max_model_len)]
     if model.max_num_seqs is not None:
         command += ["--max-num-seqs", str(model.max_num_seqs)]
-    return [*command, *adapter_arguments(model, launch.adapters), *model.extra_args]
+    if launch.lora:
+        command += lora_arguments(model, launch.lora)
+    return [*command, *model.extra_args]
 
 
 def engine_environment(launch: Launch, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -79,7 +81,7 @@ def engine_environment(launch: Launch, inherited: Mapping[str, str]) -> dict[str
         # Longer than a client keeps an idle connection, so that none is closed while a request is on its way in it.
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "120",
     }
-    if launch.adapters:
+    if launch.lora:
         environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
     if launch.device == "cpu":
         environment["VLLM_CPU_KVCACHE_SPACE"] = str(launch.model.kv_cache_gb)
@@ -106,7 +108,6 @@ class Engine:
         self._process: Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._family: list[psutil.Process] = []
-        self.refused: dict[str, str] = {}  # adapters that the engine would not load, and why
 
     @property
     def pid(self) -> int | None:
@@ -118,7 +119,7 @@ class Engine:
         return self._log.lines
 
     async def start(self) -> None:
-        """Return once the engine is healthy and its adapters are loaded. Raises `EngineStartError`."""
+        """Return once the engine is healthy. Raises `EngineStartError`."""
         started = time.monotonic()
         process = await self._spawn()
         served = False
@@ -204,9 +205,6 @@ class Engine:
     async def _become_healthy(self) -> None:
         async with engine_session(self._launch.socket) as session:
             await until_healthy(session, ENGINE_URL)
-            for adapter in self._launch.adapters:
-                if refusal := await load_adapter(session, ENGINE_URL, adapter):
-                    self.refused[adapter.name] = refusal
 
     async def _failure(self, process: Process, after_s: float) -> EngineStartError:
         status = process.returncode

@@ -7,18 +7,27 @@ WorkerError
 │   ├── SourceNotFoundError a folder, package, file or repository is missing
 │   ├── ChecksumError       a file is not the one that the source names
 │   ├── ConversionError     a checkpoint could not be converted
+│   ├── AdapterRefusedError an adapter is torn, does not fit its base model, or the engine will not have it
 │   └── SourceCancelledError  resolving was stopped because its caller said so
 ├── EngineError             an engine process
 │   ├── EngineStartError    it did not become healthy; carries its last log lines
-│   └── EngineDiedError     it ended while it was serving
+│   ├── EngineDiedError     it ended while it was serving
+│   └── EngineAwayError     it does not run now, or does not answer
+├── ControlError            an expert cannot be loaded or unloaded
+│   ├── UnknownExpertError  the worker has no such expert
+│   └── NotUnloadableError  the expert is its model itself
 └── AdmissionError          a request was not let in; carries the seconds after which to try again
     ├── QueueFullError      as many requests wait as may
     └── QueueTimeoutError   it waited as long as it may
 """
 
+from typing import ClassVar
+
 
 class WorkerError(Exception):
-    """Base of every error that this package raises."""
+    """Base of every error that this package raises. `code` names the cause for programs."""
+
+    code: ClassVar[str] = "worker_error"
 
 
 class SpecError(WorkerError):
@@ -27,6 +36,8 @@ class SpecError(WorkerError):
 
 class SourceError(WorkerError):
     """A model or adapter source cannot be used."""
+
+    code = "source_unusable"
 
 
 class SourceFormatError(SourceError):
@@ -49,8 +60,16 @@ class SourceCancelledError(SourceError):
     """Resolving a source was stopped because its caller said so."""
 
 
+class AdapterRefusedError(SourceError):
+    """An adapter is torn or does not fit the engine that it shall go into."""
+
+    code = "adapter_refused"
+
+
 class EngineError(WorkerError):
     """An engine process failed."""
+
+    code = "engine_unavailable"
 
 
 class EngineStartError(EngineError):
@@ -63,6 +82,26 @@ class EngineStartError(EngineError):
 
 class EngineDiedError(EngineError):
     """An engine ended while it was serving."""
+
+
+class EngineAwayError(EngineError):
+    """An engine does not run now, or does not answer."""
+
+
+class ControlError(WorkerError):
+    """An expert cannot be loaded or unloaded."""
+
+
+class UnknownExpertError(ControlError):
+    """The worker has no such expert."""
+
+    code = "model_not_found"
+
+
+class NotUnloadableError(ControlError):
+    """The expert has no adapter, so that nothing of it could be unloaded."""
+
+    code = "not_unloadable"
 
 
 class AdmissionError(WorkerError):

@@ -5,7 +5,9 @@ In: a model, the experts on it, and where things lie. Out: something that can be
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import shutil
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,29 +15,41 @@ from threading import Event
 
 import aiohttp
 
-from workers.adapters import Adapter, read_adapter
-from workers.engine import Engine, EngineCommand, Launch
-from workers.errors import EngineStartError, SourceError
+from workers.adapter_check import highest_rank, read_config
+from workers.adapters import LoraRoom, lora_room
+from workers.base_layers import read_base
+from workers.engine import ENGINE_URL, Engine, EngineCommand, Launch
+from workers.engine_adapters import EngineAdapters
+from workers.errors import AdapterRefusedError, EngineAwayError, EngineStartError, SourceError
 from workers.health import is_healthy, until_unhealthy
 from workers.sources import resolve
 from workers.spec import Device, ExpertSpec, ModelSpec
 
 _LOG = logging.getLogger("coe.engine")
+_DEADLY = 2  # an adapter may have been loaded when the engine died of something else, once
 _ATTACHED_PERIOD_S = 2.0
 _ATTACHED_PATIENCE_S = 10.0
 
 
 @dataclass(slots=True, kw_only=True)
 class OwnEngine:
-    """Resolves the sources, then runs an engine with them. `broken` names the experts whose adapter is, and why."""
+    """Resolves the sources, then runs an engine with them.
+
+    `wanted` names the experts whose adapters are loaded at its start; `broken` comes to name those of them whose
+    adapter is refused, and why. `deaths` counts, over all lives, how often the engine ended while it loaded an adapter.
+    """
 
     model: ModelSpec
     experts: Sequence[ExpertSpec]
+    wanted: Collection[str]
     device: Device
     cache_dir: Path
     socket: Path
+    session: aiohttp.ClientSession
     command: EngineCommand
     broken: dict[str, str] = field(default_factory=dict)
+    deaths: Counter[str] = field(default_factory=Counter)
+    adapters: EngineAdapters | None = None
     _engine: Engine | None = None
 
     @property
@@ -44,17 +58,22 @@ class OwnEngine:
 
     async def start(self) -> None:
         model_dir = await self._resolved(self.model.source)
-        adapters = [adapter for expert in self.experts if (adapter := await self._adapter(expert))]
-        launch = Launch(
-            model=self.model,
-            device=self.device,
-            model_dir=model_dir,
-            socket=self.socket,
-            adapters=tuple(adapters),
-        )
+        room = await self._room()
+        launch = Launch(model=self.model, device=self.device, model_dir=model_dir, socket=self.socket, lora=room)
         self._engine = Engine(launch, command=self.command)
         await self._engine.start()
-        self.broken |= self._engine.refused
+        if room:
+            folder = self.socket.with_suffix(".adapters")
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)  # of a worker that was killed
+            self.adapters = EngineAdapters(
+                self.session,
+                ENGINE_URL,
+                model=self.model.name,
+                base=await asyncio.to_thread(read_base, model_dir),
+                max_rank=room.max_rank,
+                folder=folder,
+            )
+            await self._load_wanted()
 
     async def wait(self) -> str:
         assert self._engine is not None, "start before waiting for the end"
@@ -63,15 +82,61 @@ class OwnEngine:
     async def stop(self) -> None:
         if self._engine:
             await self._engine.stop()
+        if self.adapters:
+            await self.adapters.close()
 
-    async def _adapter(self, expert: ExpertSpec) -> Adapter | None:
-        if expert.adapter is None:
-            return None
+    async def load(self, expert: ExpertSpec) -> bool:
+        """Load the expert's adapter as it is now; False where the same one is held.
+
+        Raises `SourceError`, or `EngineAwayError` where the engine ended.
+        """
+        assert self.adapters is not None, "start before loading adapters"
+        assert expert.adapter is not None, "only an expert with an adapter is loaded"
+        return await self.adapters.put(expert.name, await self._resolved(expert.adapter))
+
+    async def _load_wanted(self) -> None:
+        for expert in self._adapted():
+            if expert.name not in self.wanted:
+                continue
+            try:
+                await self._load_at_start(expert)
+            except SourceError as error:
+                _LOG.error("expert `%s`: %s", expert.name, error, extra={"model": self.model.name})
+                self.broken[expert.name] = str(error)
+
+    async def _load_at_start(self, expert: ExpertSpec) -> None:
+        assert self.adapters is not None, "there is room for it"
+        if (times := self.deaths[expert.name]) >= _DEADLY:
+            raise AdapterRefusedError(
+                f"the engine ended {times} times while it loaded this adapter: mend it, then `coe load {expert.name}`"
+            )
         try:
-            return read_adapter(expert.name, await self._resolved(expert.adapter))
-        except SourceError as error:
-            self.broken[expert.name] = str(error)
+            await self.load(expert)
+        except EngineAwayError:
+            self.deaths[expert.name] += 1
+            raise
+        del self.deaths[expert.name]
+        if expert.name not in self.wanted:  # unloaded meanwhile
+            self.adapters.drop(expert.name)
+
+    def _adapted(self) -> list[ExpertSpec]:
+        return [expert for expert in self.experts if expert.adapter]
+
+    async def _room(self) -> LoraRoom | None:
+        adapted = self._adapted()
+        if not adapted:
             return None
+        ranks = [] if self.model.max_lora_rank else [await self._rank(expert) for expert in adapted]
+        return lora_room(self.model, len(adapted), max(ranks, default=None))
+
+    async def _rank(self, expert: ExpertSpec) -> int:
+        """The rank of the expert's adapter; 0 where it cannot be read now."""
+        if expert.adapter is None:
+            return 0
+        try:
+            return highest_rank(read_config(await self._resolved(expert.adapter)))
+        except SourceError:
+            return 0
 
     async def _resolved(self, source: str) -> Path:
         cancelled = Event()

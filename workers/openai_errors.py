@@ -65,6 +65,11 @@ def engine_died() -> Failure:
     return Failure(503, "engine_died", "the engine ended while it was answering and is being restarted", _RESTART_S)
 
 
+def engine_is_dead(message: str) -> bool:
+    """Whether an engine's own error says that its core has ended."""
+    return any(mark in message for mark in _ENGINE_IS_DEAD)
+
+
 def relayed(status: int, body: bytes) -> Failure:
     """An engine's own error in this shape. vLLM's `code` is the status as a number; OpenAI's is a name or null."""
     try:
@@ -74,7 +79,7 @@ def relayed(status: int, body: bytes) -> Failure:
     except (ValueError, KeyError, TypeError):
         text = body[:_LONGEST_TEXT].decode(errors="replace").strip() or "no reason given"
         return Failure(status, None if status < 500 else "engine_error", f"the engine answered {status}: {text}")
-    if any(mark in str(message) for mark in _ENGINE_IS_DEAD):
+    if engine_is_dead(str(message)):
         return engine_died()
     code = error.get("code")
     if isinstance(code, int) and 400 <= code <= 599:

@@ -15,7 +15,8 @@ import orjson
 from workers.errors import SpecError
 
 Device: TypeAlias = Literal["cpu", "gpu"]
-ExpertState: TypeAlias = Literal["loading", "ready", "failed", "draining"]
+ExpertState: TypeAlias = Literal["loading", "ready", "failed", "draining", "unloaded"]
+LoadTime: TypeAlias = Literal["start", "request"]
 EngineState: TypeAlias = Literal["starting", "ready", "backoff", "failed", "stopped"]
 Tier: TypeAlias = Literal["device", "host", "disk"]
 SamplingValue: TypeAlias = float | int | list[str]
@@ -77,11 +78,15 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpertSpec:
-    """A model, an adapter or none, a system prompt or none, and sampling defaults, under one name."""
+    """A model, an adapter or none, a system prompt or none, and sampling defaults, under one name.
+
+    `load`: when the adapter goes into the engine, at its start or at a request for it.
+    """
 
     name: str
     model: str
     adapter: str | None = None
+    load: LoadTime = "start"
     system: str | None = None
     sampling: Sampling = Sampling()
 
@@ -131,7 +136,10 @@ class WorkerSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpertReport:
-    """One expert now. `running` and `waiting` count its requests; `error` says why it is failed."""
+    """One expert now. `running` and `waiting` count its requests; `error` says why it is failed.
+
+    `adapter` is a digest of the adapter that answers, by which one can see that it was replaced; None without one.
+    """
 
     name: str
     model: str
@@ -140,6 +148,7 @@ class ExpertReport:
     running: int = 0
     waiting: int = 0
     error: str | None = None
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +188,23 @@ class WorkerReport:
             return cls(experts=experts, engines=engines, **raw)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise SpecError(f"this is no worker report ({error}); were both sides updated?") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadReport:
+    """What became of loading or unloading one expert on one worker.
+
+    `changed` is False where it was so already; `seconds` is what it took; `error` says why it was not done, and then
+    `code` names the cause for programs.
+    """
+
+    worker_id: str
+    expert: str
+    state: ExpertState
+    changed: bool = False
+    seconds: float = 0.0
+    code: str | None = None
+    error: str | None = None
 
 
 def _refuse_repeated(kind: str, names: Iterable[str]) -> None:

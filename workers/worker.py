@@ -16,9 +16,10 @@ from pathlib import Path
 
 from workers.data_port import DataPort
 from workers.engine import EngineCommand, engine_command
-from workers.errors import WorkerError
+from workers.errors import EngineAwayError, UnknownExpertError, WorkerError
 from workers.hosting import HostedExpert, HostedModel, hosted_experts
-from workers.spec import WorkerReport, WorkerSpec
+from workers.joined import Joined
+from workers.spec import LoadReport, WorkerReport, WorkerSpec
 from workers.supervisor import DEFAULT_BACKOFF, Backoff
 
 OnReport = Callable[[WorkerReport], Awaitable[None]]
@@ -59,6 +60,7 @@ class ExpertWorker:
         self._experts: dict[str, HostedExpert] = {}
         self._port = DataPort(self._experts, report=self._report_json, host=spec.host, token=spec.token)
         self._reporting: asyncio.Task[None] | None = None
+        self._changes = Joined[LoadReport]()
         self._epoch = 0
 
     @property
@@ -100,8 +102,46 @@ class ExpertWorker:
         finally:
             if self._reporting:
                 self._reporting.cancel()
+            await self._changes.close()
             await self._port.stop()
             await asyncio.gather(*(host.close() for host in self._hosts))
+
+    async def load(self, expert: str) -> LoadReport:
+        """Read the expert's adapter anew and let it answer, in the running engine; nothing where it does already.
+
+        Requests that run on an earlier adapter end on it. Calls that come while one is under way share its outcome.
+        Raises `SourceError` where the adapter is refused, then what was loaded before stays; `EngineAwayError`;
+        `UnknownExpertError`.
+        """
+        return await self._change("load", expert, HostedExpert.load)
+
+    async def unload(self, expert: str) -> LoadReport:
+        """Refuse requests to the expert from now on, and free its adapter when those that run have ended.
+
+        Raises `NotUnloadableError` where it has no adapter; `UnknownExpertError`; `EngineAwayError`.
+        """
+        return await self._change("unload", expert, HostedExpert.unload)
+
+    async def _change(self, verb: str, expert: str, change: Callable[[HostedExpert], Awaitable[bool]]) -> LoadReport:
+        hosted = self._experts.get(expert)
+        if hosted is None:
+            raise UnknownExpertError(f"worker {self.worker_id} has no expert `{expert}`: see `coe ps`")
+        if self._port.draining:
+            raise EngineAwayError(f"worker {self.worker_id} is being stopped: try again when `coe ps` shows it ready")
+
+        async def changed() -> LoadReport:
+            began = time.monotonic()
+            happened = await change(hosted)
+            state = hosted.report(draining=self._port.draining).state
+            return LoadReport(
+                worker_id=self.worker_id,
+                expert=expert,
+                state=state,
+                changed=happened,
+                seconds=round(time.monotonic() - began, 3),
+            )
+
+        return await self._changes.run((verb, expert), changed)
 
     def report(self) -> WorkerReport:
         """What this worker serves now."""

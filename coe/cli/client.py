@@ -22,14 +22,14 @@ def service_client(url: str, timeout_s: float = 30.0) -> Iterator[httpx.Client]:
         with httpx.Client(base_url=url, timeout=timeout_s) as client:
             yield client
     except httpx.HTTPStatusError as error:
-        raise StartupError(f"{url} answered {error.response.status_code}: {_message(error.response)}") from error
+        raise StartupError(f"{url} answered {error.response.status_code}: {error_message(error.response)}") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise StartupError(
             f"No service answers at {url} ({error}); start it with `coe serve`, or give --url."
         ) from error
 
 
-def _message(response: httpx.Response) -> str:
+def error_message(response: httpx.Response) -> str:
     """The message of an OpenAI error, or the body as it is. A streamed reply was read before it was judged."""
     try:
         return str(orjson.loads(response.content)["error"]["message"])

@@ -15,11 +15,14 @@ from coe import __version__
 from coe.cli.chat import chat
 from coe.cli.check import check
 from coe.cli.eval_router import eval_router
+from coe.cli.load import load, unload
 from coe.cli.prepare import prepare
 from coe.cli.ps import ps
 from coe.cli.route import route
 from coe.cli.schema import schema
+from coe.cli.select_experts import select_experts
 from coe.cli.serve import serve
+from coe.cli.train_expert import train_expert
 from coe.cli.train_router import train_router
 from coe.errors import EXPECTED_ERRORS, exit_code
 
@@ -32,16 +35,20 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-SERVICE, ROUTER = "Service", "Router"
+SERVICE, ROUTER, EXPERTS = "Service", "Router", "Experts"
 app.command("serve", rich_help_panel=SERVICE)(serve)
 app.command("check", rich_help_panel=SERVICE)(check)
 app.command("prepare", rich_help_panel=SERVICE)(prepare)
 app.command("ps", rich_help_panel=SERVICE)(ps)
+app.command("load", rich_help_panel=SERVICE)(load)
+app.command("unload", rich_help_panel=SERVICE)(unload)
 app.command("chat", rich_help_panel=SERVICE)(chat)
 app.command("schema", rich_help_panel=SERVICE)(schema)
 app.command("route", rich_help_panel=ROUTER)(route)
 app.command("train-router", rich_help_panel=ROUTER)(train_router)
 app.command("eval-router", rich_help_panel=ROUTER)(eval_router)
+app.command("train-expert", rich_help_panel=EXPERTS)(train_expert)
+app.command("select-experts", rich_help_panel=EXPERTS)(select_experts)
 
 
 def _print_version(wanted: bool) -> None:

@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 def prepare(config: ConfigArgument = DEFAULT_CONFIG) -> None:
-    """Fetch and convert the models that CONFIG names. Run again, it finds them done."""
+    """Fetch and convert the models and adapters that CONFIG names. Run again, it finds them done."""
     from coe.config.load import load_config
 
     prepare_models(load_config(config), lambda message: typer.echo(message, err=True))
 
 
 def prepare_models(loaded: LoadedConfig, say: Callable[[str], None]) -> None:
-    """Resolves every model source of the configuration on this machine.
+    """Resolves every source of a model or an adapter of the configuration on this machine.
 
     Raises:
-        SourceError: a model cannot be had.
+        SourceError: a model or an adapter cannot be had.
     """
     from coe.config.specs import absolute_source
     from coe.runtime import cache_directory
@@ -34,3 +34,7 @@ def prepare_models(loaded: LoadedConfig, say: Callable[[str], None]) -> None:
         if model.source:
             directory = resolve(absolute_source(loaded, model.source), cache_directory(), say)
             say(f"model {name}: {directory}")
+    for name, expert in loaded.config.experts.items():
+        if expert.adapter:
+            directory = resolve(absolute_source(loaded, expert.adapter), cache_directory(), say)
+            say(f"adapter of {name}: {directory}")

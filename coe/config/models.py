@@ -72,7 +72,7 @@ class ModelConfig(Section):
     max_loras: int = Field(4, ge=1)
     """Adapters that one batch may mix."""
     max_lora_rank: int = Field(16, ge=1)
-    """Largest rank among the adapters."""
+    """Largest rank that an adapter may have; a larger one is refused. Fixed while the engine runs."""
     engine_args: list[str] = Field(default_factory=list)
     """Further arguments for vLLM's API server, as on its command line."""
     engine_env: dict[str, str] = Field(default_factory=dict)
@@ -101,6 +101,8 @@ class ExpertConfig(Section):
     """Key of `models`. Experts of one model share one engine."""
     adapter: str | None = None
     """LoRA adapter over the model, as a source string."""
+    load: Literal["start", "request"] = "start"
+    """When the adapter goes into the engine: at its start, or at `coe load NAME`. Until then requests get 503."""
     system: str | None = None
     """System prompt, put before the client's own."""
     sampling: SamplingConfig = SamplingConfig()

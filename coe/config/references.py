@@ -61,6 +61,10 @@ def _expert_problems(config: Config) -> Iterator[Problem]:
             yield Problem(("experts", name, "model"), _unknown("model", expert.model, config.models))
         elif expert.adapter is not None:
             yield from _adapter_problems(name, expert.model, config.models[expert.model])
+        if expert.load == "request" and expert.adapter is None:
+            yield Problem(("experts", name, "load"), "it has no `adapter` that could be loaded later; remove this key.")
+        if expert.load == "request" and name == config.router.general:
+            yield Problem(("experts", name, "load"), "the general expert must be there from the start; set `start`.")
         if name not in held:
             yield Problem(("experts", name), "no worker group holds this expert; add it to `workers.*.experts`.")
 

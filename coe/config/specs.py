@@ -47,7 +47,7 @@ def expert_fingerprint(loaded: LoadedConfig, name: str) -> str:
     """Digest of everything that defines an expert; answers cached under another definition are not its own."""
     expert = loaded.config.experts[name]
     model = loaded.config.models[expert.model]
-    definition = [name, expert.model_dump(mode="json"), model.model_dump(mode="json")]
+    definition = [name, expert.model_dump(mode="json", exclude={"load"}), model.model_dump(mode="json")]
     return hashlib.sha256(orjson.dumps(definition, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
@@ -76,6 +76,7 @@ def _expert_spec(loaded: LoadedConfig, name: str, expert: ExpertConfig) -> Exper
         name=name,
         model=expert.model,
         adapter=absolute_source(loaded, expert.adapter) if expert.adapter else None,
+        load=expert.load,
         system=expert.system,
         sampling=_sampling(expert.sampling),
     )

@@ -8,15 +8,19 @@ from starlette.types import ASGIApp
 
 from coe.gateway.chat import ChatEndpoint
 from coe.gateway.envelope import Envelope
+from coe.gateway.loading import LoadPages
 from coe.gateway.pages import Pages
 
 
-def build_app(chat: ChatEndpoint, pages: Pages, timeout_s: float, *, repeats_id: bool = True) -> ASGIApp:
+def build_app(
+    chat: ChatEndpoint, pages: Pages, loading: LoadPages, timeout_s: float, *, repeats_id: bool = True
+) -> ASGIApp:
     """Everything under one envelope, so that every reply has an id and every error the same shape.
 
     Args:
         chat: the chat endpoint.
         pages: the endpoints beside it.
+        loading: the endpoints that load and unload experts.
         timeout_s: deadline of every exchange.
         repeats_id: add `x-request-id` to replies; off under Ray Serve, which adds it.
     """
@@ -25,6 +29,8 @@ def build_app(chat: ChatEndpoint, pages: Pages, timeout_s: float, *, repeats_id:
         Route("/v1/models", pages.models, methods=["GET"]),
         Route("/v1/models/{name:path}", pages.model, methods=["GET"]),
         Route("/v1/route", pages.route, methods=["POST"]),
+        Route("/v1/experts/{name}/load", loading.load, methods=["POST"]),
+        Route("/v1/experts/{name}/unload", loading.unload, methods=["POST"]),
         Route("/v1/workers", pages.workers, methods=["GET"]),
         Route("/health", pages.health, methods=["GET"]),
         Route("/ready", pages.ready, methods=["GET"]),

@@ -80,11 +80,18 @@ class Fleet:
             return f"The expert `{expert}` cannot answer: {errors[0]}"
         if any(found.state == "loading" for found in states):
             return f"The expert `{expert}` is loading. Try again soon."
+        if any(found.state == "unloaded" for found in states):
+            return f"The expert `{expert}` is not loaded. Load it with `coe load {expert}`."
         return f"No worker holds the expert `{expert}` now. Try again soon; `coe ps` shows the workers."
+
+    def adapters(self, expert: str) -> str:
+        """Digests of the adapters that workers answer with as the expert; empty for one that has none."""
+        found = {held.adapter for report in self._reports if (held := _find(report, expert)) and held.adapter}
+        return ",".join(sorted(found))
 
     def states(self) -> dict[str, str]:
         """The best state of every expert that some worker reports: `ready` over `loading` over the others."""
-        order = ("failed", "draining", "loading", "ready")
+        order = ("failed", "draining", "unloaded", "loading", "ready")
         best: dict[str, str] = {}
         for report in self._reports:
             for found in report.experts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from coe.plan.expert import Answer, Expert
@@ -28,15 +28,24 @@ class CachedExpert:
         mode: what holds for requests that do not choose.
         fingerprint: digest of the expert's definition; another definition never gets this one's answers.
         temperature: the expert's default, for requests that leave it out.
+        version: what may change of the expert while the service runs: a replaced adapter's answers are not its own.
     """
 
     def __init__(
-        self, expert: Expert, cache: ResponseCache, mode: CacheMode, fingerprint: str, temperature: float | None
+        self,
+        expert: Expert,
+        cache: ResponseCache,
+        mode: CacheMode,
+        fingerprint: str,
+        temperature: float | None,
+        *,
+        version: Callable[[], str] = str,
     ) -> None:
         self._expert = expert
         self._cache = cache
         self._mode = mode
         self._fingerprint = fingerprint
+        self._version = version
         self._temperature = 1.0 if temperature is None else temperature
 
     @property
@@ -46,7 +55,7 @@ class CachedExpert:
     async def answer(self, request: ChatRequest) -> Answer:
         if not self._wanted(request):
             return await self._expert.answer(request)
-        key = cache_key(self._fingerprint, request.fields)
+        key = cache_key(self._fingerprint + self._version(), request.fields)
         stored = await self._look_up(key)
         if stored is not None:
             CACHE.labels("hit").inc()

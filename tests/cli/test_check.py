@@ -65,6 +65,15 @@ def test_what_would_keep_the_service_from_starting_is_told(
     assert found in ended.err
 
 
+def test_an_adapter_that_is_loaded_on_request_may_come_later(
+    coe: Coe, service: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COE_EXPERTS__CODER__ADAPTER", "path:nowhere")
+    monkeypatch.setenv("COE_EXPERTS__CODER__LOAD", "request")
+    monkeypatch.setattr("importlib.util.find_spec", _with_vllm)
+    assert coe("check", str(service)).code == 0
+
+
 def test_a_missing_engine_is_told_with_what_installs_it(
     coe: Coe, service: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,19 @@ from tests.cli.commands import Coe
 from workers.errors import SourceError, WorkerError
 
 REPOSITORY = Path(__file__).parents[2]
-COMMANDS = ("serve", "check", "prepare", "ps", "chat", "schema", "route", "train-router", "eval-router")
+COMMANDS = (
+    "serve",
+    "check",
+    "prepare",
+    "ps",
+    "load",
+    "unload",
+    "chat",
+    "schema",
+    "route",
+    "train-router",
+    "eval-router",
+)
 HEAVY = ("ray", "torch", "vllm", "transformers", "sklearn", "sentence_transformers", "numpy", "aiohttp", "starlette")
 
 

@@ -42,6 +42,11 @@ Mistakes = Callable[..., list[str]]
             "service.yaml:12: experts.poet: no worker group holds this expert; add it to `workers.*.experts`.",
         ),
         (
+            "system: Rhyme.",
+            "load: request",
+            "service.yaml:14: experts.poet.load: it has no `adapter` that could be loaded later; remove this key.",
+        ),
+        (
             "workers:",
             "  coe: {model: base}\nworkers:",
             "service.yaml:15: experts.coe: `coe` is the name of the routed model; choose another.",

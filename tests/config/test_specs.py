@@ -33,6 +33,7 @@ def test_a_worker_is_told_its_groups_experts_and_their_models_alone(
         COE_MODELS__BASE__ENGINE_ENV="{A: b}",
         COE_EXPERTS__POET__SAMPLING="{temperature: 0.5, stop: [END]}",
         COE_EXPERTS__POET__ADAPTER="path:adapters/poet",
+        COE_EXPERTS__POET__LOAD="request",
     )
     spec = worker_spec(loaded, "local-1", runtime, "127.0.0.1")
     assert (spec.group, spec.device, spec.host, spec.token, spec.max_running) == ("local-1", "cpu", "127.0.0.1", "t", 3)
@@ -41,6 +42,7 @@ def test_a_worker_is_told_its_groups_experts_and_their_models_alone(
     assert (model.extra_args, model.env) == (("--enforce-eager",), (("A", "b"),))
     (expert,) = spec.experts
     assert (expert.name, expert.system, expert.adapter) == ("poet", "Rhyme.", f"path:{tmp_path}/adapters/poet")
+    assert expert.load == "request"
     assert expert.sampling == Sampling(temperature=0.5, stop=("END",))
 
 
@@ -62,7 +64,7 @@ def test_a_fingerprint_is_of_everything_that_defines_an_expert(load: Load) -> No
     prints = {expert_fingerprint(load(**change), "poet") for change in changes}
     prints |= {expert_fingerprint(before, "poet"), expert_fingerprint(before, "generalist")}
     assert len(prints) == 6
-    unrelated = load(COE_SERVER__PORT="9000", COE_EXPERTS__GENERALIST__SYSTEM="x")
+    unrelated = load(COE_SERVER__PORT="9000", COE_EXPERTS__POET__LOAD="start", COE_EXPERTS__GENERALIST__SYSTEM="x")
     assert expert_fingerprint(unrelated, "poet") == expert_fingerprint(before, "poet")
 
 

@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
@@ -10,6 +11,7 @@ from coe.plan.worker_expert import Endpoint
 from coe.store.directory import RedisDirectory
 from tests.running_gateway import MakeReport, ScriptedSource
 from tests.scripted_worker import until
+from workers.spec import WorkerReport
 
 
 async def test_the_first_source_that_answers_is_believed(make_report: MakeReport) -> None:
@@ -109,11 +111,24 @@ async def test_the_best_state_of_an_expert_counts(make_report: MakeReport) -> No
     assert fleet.states() == {"poet": "ready", "generalist": "loading"}
 
 
+async def test_which_adapters_answer_as_an_expert_can_be_told_apart(make_report: MakeReport) -> None:
+    def held(worker_id: str, adapter: str | None) -> WorkerReport:
+        report = make_report("http://a", "poet", worker_id=worker_id)
+        return replace(report, experts=(replace(report.experts[0], adapter=adapter),))
+
+    assert (await fleet_of(held("a", None))).adapters("poet") == ""
+    same = await fleet_of(held("a", "one"), held("b", "one"))
+    mixed = await fleet_of(held("a", "two"), held("b", "one"))
+    assert (same.adapters("poet"), mixed.adapters("poet")) == ("one", "one,two")
+
+
 async def test_why_an_expert_is_unavailable_is_told(make_report: MakeReport) -> None:
     fleet = await fleet_of(
         make_report("http://a", "poet", state="failed", error="the disk is full"),
         make_report("http://a", "generalist", state="loading"),
+        make_report("http://a", "clerk", state="unloaded"),
     )
     assert "the disk is full" in fleet.why_unavailable("poet")
     assert "loading" in fleet.why_unavailable("generalist")
+    assert "`coe load clerk`" in fleet.why_unavailable("clerk")
     assert "coe ps" in fleet.why_unavailable("nobody")

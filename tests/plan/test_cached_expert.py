@@ -123,6 +123,19 @@ async def test_another_definition_of_the_expert_does_not_get_the_answers(redis: 
     assert (await Cached(redis, namespace, fingerprint="after").ask(request()))[1] == "miss"
 
 
+async def test_an_adapter_that_was_replaced_does_not_answer_from_the_cache(redis: Redis, namespace: str) -> None:
+    versions = iter(("one", "one", "two"))
+    cache = ResponseCache(redis, namespace, 60, 1000)
+    expert = CachedExpert(CountingExpert(), cache, "always", "f", None, version=lambda: next(versions))
+    outcomes = []
+    for _ in range(3):
+        answer = await expert.answer(request())
+        async with aclosing(answer.chunks) as chunks:
+            assert [chunk async for chunk in chunks]
+        outcomes.append(answer.cache)
+    assert outcomes == ["miss", "hit", "miss"]
+
+
 async def test_a_whole_stream_is_kept(redis: Redis, namespace: str) -> None:
     cached = Cached(redis, namespace, CountingExpert(*WHOLE_STREAM))
     await cached.ask(request(stream=True))

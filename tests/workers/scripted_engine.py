@@ -5,6 +5,7 @@
     refuse          a 400 in vLLM's shape              core-died  an error event after two words, then [DONE]
     echo            answers the request it was sent
 
+An adapter whose configuration has `scripted` is refused (`refuse`), loaded late (`slow`), or ends the process (`die`).
 It also runs as a program, so that it can be killed: `scripted_engine.py --socket PATH [--fail-starts N --state FILE]`.
 """
 
@@ -31,12 +32,14 @@ class ScriptedEngine:
         self.seen: list[tuple[dict[str, Any], dict[str, str]]] = []
         self.healthy = True
         self.adapters: list[str] = []
+        self.loads = 0
 
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/health", self._health)
         app.router.add_get("/counts", self._counts)
         app.router.add_post("/v1/load_lora_adapter", self._load_adapter)
+        app.router.add_post("/v1/unload_lora_adapter", self._unload_adapter)
         app.router.add_post("/v1/chat/completions", self._chat)
         return app
 
@@ -54,13 +57,28 @@ class ScriptedEngine:
         return web.Response(status=200 if self.healthy else 503)
 
     async def _counts(self, _: web.Request) -> web.Response:
-        return web.json_response({"running": self.running, "aborted": self.aborted, "adapters": self.adapters})
+        counts = {"running": self.running, "aborted": self.aborted, "loads": self.loads, "adapters": self.adapters}
+        return web.json_response(counts)
 
     async def _load_adapter(self, request: web.Request) -> web.Response:
         asked = await request.json()
-        if Path(asked["lora_path"]).name == "broken":
-            return web.json_response({"error": {"message": "no such weights"}}, status=500)
+        self.loads += 1
+        config = json.loads((Path(asked["lora_path"]) / "adapter_config.json").read_text())
+        match config.get("scripted"):
+            case "refuse":
+                return web.json_response({"error": {"message": "no such weights"}}, status=500)
+            case "slow":
+                await asyncio.sleep(0.5)
+            case "die":
+                os._exit(9)
         self.adapters.append(asked["lora_name"])
+        return web.Response()
+
+    async def _unload_adapter(self, request: web.Request) -> web.Response:
+        name = (await request.json())["lora_name"]
+        if name not in self.adapters:
+            return web.json_response({"error": {"message": "cannot be found"}}, status=404)
+        self.adapters.remove(name)
         return web.Response()
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
@@ -76,6 +94,8 @@ class ScriptedEngine:
             self.running -= 1
 
     async def _answer(self, request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
+        if asked["model"] not in {self.served, *self.adapters}:
+            return web.json_response({"error": {"message": "no such model", "code": 404}}, status=404)
         name, _, argument = str(asked["messages"][-1]["content"]).partition(":")
         if name == "refuse":
             error = {"message": "that cannot be", "type": "BadRequestError", "param": "n", "code": 400}

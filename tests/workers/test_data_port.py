@@ -3,7 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,7 @@ import pytest
 from workers.admission import Admission
 from workers.data_port import DataPort
 from workers.engine import ENGINE_URL, engine_session
-from workers.openai_errors import Failure
+from workers.openai_errors import Failure, RefusedError
 from workers.requests import ExpertRequest
 from workers.spec import ExpertSpec, Sampling
 
@@ -39,6 +40,12 @@ class Poet:
 
     def refusal(self) -> Failure | None:
         return self.failure
+
+    @contextmanager
+    def lease(self) -> Iterator[ExpertRequest]:
+        if self.failure:
+            raise RefusedError(self.failure)
+        yield self.request
 
 
 class Port:

@@ -12,18 +12,18 @@ from pathlib import Path
 import psutil
 import pytest
 
-from workers.adapters import Adapter, read_adapter
+from workers.adapters import LoraRoom
 from workers.diagnosis import start_failure
 from workers.engine import ENGINE_URL, Engine, Launch, engine_command, engine_environment, engine_session
-from workers.errors import EngineStartError, SourceNotFoundError
+from workers.errors import EngineStartError
 from workers.spec import Device, ModelSpec
 
 Command = Callable[[Launch], list[str]]
 
 
-def launch(tmp_path: Path, *options: str, device: Device = "cpu", adapters: tuple[Adapter, ...] = ()) -> Launch:
+def launch(tmp_path: Path, *options: str, device: Device = "cpu") -> Launch:
     model = ModelSpec(name="base", source="path:m", extra_args=options, start_timeout_s=15)
-    return Launch(model=model, device=device, model_dir=tmp_path, socket=tmp_path / "e.sock", adapters=adapters)
+    return Launch(model=model, device=device, model_dir=tmp_path, socket=tmp_path / "e.sock")
 
 
 def test_the_command_says_what_the_model_says(tmp_path: Path) -> None:
@@ -38,8 +38,7 @@ def test_the_command_says_what_the_model_says(tmp_path: Path) -> None:
         gpu_memory_utilization=0.5,
         extra_args=("--seed", "1"),
     )
-    adapters = (Adapter("a", Path("/a"), 4), Adapter("b", Path("/b"), 12))
-    gpu = Launch(model=model, device="gpu", model_dir=tmp_path, socket=tmp_path / "s", adapters=adapters)
+    gpu = Launch(model=model, device="gpu", model_dir=tmp_path, socket=tmp_path / "s", lora=LoraRoom(2, 16))
     command = engine_command(gpu)
     text = " ".join(command)
     for part in (
@@ -48,7 +47,7 @@ def test_the_command_says_what_the_model_says(tmp_path: Path) -> None:
         "--max-num-seqs 4",
         "--tensor-parallel-size 2",
         "--gpu-memory-utilization 0.5",
-        "--enable-lora --max-loras 2 --max-cpu-loras 2 --max-lora-rank 16",
+        "--enable-lora --max-loras 2 --max-cpu-loras 3 --max-lora-rank 16",
     ):
         assert part in text
     assert command[-2:] == ["--seed", "1"]
@@ -71,16 +70,6 @@ def test_the_environment_keeps_the_engine_off_the_network_and_the_models_own_win
     assert environment["HF_HUB_OFFLINE"] == "0"
     assert (environment["MINE"], environment["PATH"]) == ("1", "/bin")
     assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING" not in environment
-
-
-def test_an_adapters_folder_is_looked_into(tmp_path: Path) -> None:
-    with pytest.raises(SourceNotFoundError, match="has no rank"):
-        read_adapter("a", tmp_path)
-    (tmp_path / "adapter_config.json").write_text('{"r": 8}')
-    with pytest.raises(SourceNotFoundError, match=r"adapter_model\.safetensors"):
-        read_adapter("a", tmp_path)
-    (tmp_path / "adapter_model.safetensors").touch()
-    assert read_adapter("a", tmp_path) == Adapter("a", tmp_path, 8)
 
 
 @pytest.mark.parametrize(
@@ -106,8 +95,8 @@ def test_an_engine_killed_without_a_word_was_mostly_too_large() -> None:
 async def engine(tmp_path: Path, scripted_command: Command) -> AsyncIterator[Callable[..., Engine]]:
     made: list[Engine] = []
 
-    def make(*options: str, adapters: tuple[Adapter, ...] = ()) -> Engine:
-        made.append(Engine(launch(tmp_path, *options, adapters=adapters), command=scripted_command, grace_s=1))
+    def make(*options: str) -> Engine:
+        made.append(Engine(launch(tmp_path, *options), command=scripted_command, grace_s=1))
         return made[-1]
 
     yield make
@@ -174,15 +163,6 @@ async def test_waiting_ends_when_the_engine_is_killed(engine: Callable[..., Engi
     assert "while it was serving" in await asyncio.wait_for(one.wait(), 10)
     await one.stop()
     assert all(gone(process) for process in family)
-
-
-async def test_a_broken_adapter_is_refused_and_the_others_are_loaded(
-    engine: Callable[..., Engine], tmp_path: Path
-) -> None:
-    one = engine(adapters=(Adapter("good", tmp_path / "good", 8), Adapter("bad", tmp_path / "broken", 8)))
-    await one.start()
-    assert list(one.refused) == ["bad"]
-    assert "no such weights" in one.refused["bad"]
 
 
 async def test_a_socket_path_that_is_too_long_is_named(tmp_path: Path) -> None:

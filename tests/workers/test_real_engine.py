@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import numpy as np
 import psutil
 import pytest
 import pytest_asyncio
-from safetensors.numpy import save_file
 
+from tests.workers.adapter_files import tear, write_adapter
 from workers.engine import ENGINE_URL
-from workers.spec import ExpertSpec, ModelSpec, Sampling, WorkerSpec
+from workers.spec import ExpertReport, ExpertSpec, ModelSpec, Sampling, WorkerSpec
 from workers.worker import ExpertWorker
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="module")]
@@ -31,29 +30,26 @@ START_S = 400.0
 HIDDEN, RANK = 576, 8
 
 
-def adapter_in(folder: Path, *, whole: bool) -> str:
-    """A LoRA adapter on the first layer's queries, or one whose weights are cut off."""
-    folder.mkdir()
-    config = {"peft_type": "LORA", "r": RANK, "lora_alpha": 64, "target_modules": ["q_proj"], "bias": "none"}
-    (folder / "adapter_config.json").write_text(json.dumps(config))
-    random = np.random.default_rng(0)
-    stem = "base_model.model.model.layers.0.self_attn.q_proj"
-    weights = {
-        f"{stem}.lora_A.weight": random.standard_normal((RANK, HIDDEN)).astype(np.float32),
-        f"{stem}.lora_B.weight": random.standard_normal((HIDDEN, RANK)).astype(np.float32),
-    }
-    file = folder / "adapter_model.safetensors"
-    save_file(weights, file)
-    if not whole:
-        file.write_bytes(file.read_bytes()[:1000])
-    return f"path:{folder}"
+def adapter_in(folder: Path, *, rank: int = RANK, hidden: int = HIDDEN, seed: int = 0) -> str:
+    """A LoRA adapter on the first layer's queries."""
+    return write_adapter(folder, rank=rank, size=(hidden, hidden), seed=seed, config={"lora_alpha": 64})
+
+
+def torn_adapter_in(folder: Path) -> str:
+    """One whose weights are cut off."""
+    source = adapter_in(folder)
+    tear(folder, 1000)
+    return source
 
 
 class Served:
     """A worker that is ready, and a client for it."""
 
-    def __init__(self, worker: ExpertWorker, client: aiohttp.ClientSession) -> None:
-        self.worker, self.client = worker, client
+    def __init__(self, worker: ExpertWorker, client: aiohttp.ClientSession, folder: Path) -> None:
+        self.worker, self.client, self.folder = worker, client, folder
+
+    def expert(self, name: str) -> ExpertReport:
+        return next(found for found in self.worker.report().experts if found.name == name)
 
     def post(self, text: str, model: str = "plain", **fields: Any) -> Any:
         defaults = {"temperature": 0, "max_tokens": 12}
@@ -86,13 +82,23 @@ class Served:
 async def served(tmp_path_factory: pytest.TempPathFactory, coe_home: Path) -> AsyncIterator[Served]:
     folder = tmp_path_factory.mktemp("w")
     model = ModelSpec(
-        name="smollm2", source=SMOLLM, dtype="bfloat16", max_model_len=2048, max_num_seqs=16, start_timeout_s=START_S
+        name="smollm2",
+        source=SMOLLM,
+        dtype="bfloat16",
+        max_model_len=2048,
+        max_num_seqs=16,
+        max_loras=2,
+        max_lora_rank=8,
+        start_timeout_s=START_S,
     )
     experts = (
         ExpertSpec(name="plain", model="smollm2"),
         ExpertSpec(name="french", model="smollm2", system="Answer in French.", sampling=Sampling(max_tokens=5)),
-        ExpertSpec(name="tuned", model="smollm2", adapter=adapter_in(folder / "tuned", whole=True)),
-        ExpertSpec(name="torn", model="smollm2", adapter=adapter_in(folder / "torn", whole=False)),
+        ExpertSpec(name="tuned", model="smollm2", adapter=adapter_in(folder / "tuned")),
+        ExpertSpec(name="torn", model="smollm2", adapter=torn_adapter_in(folder / "torn")),
+        ExpertSpec(name="tall", model="smollm2", adapter=adapter_in(folder / "tall", rank=16)),
+        ExpertSpec(name="strange", model="smollm2", adapter=adapter_in(folder / "strange", hidden=2048)),
+        ExpertSpec(name="later", model="smollm2", adapter=f"path:{folder / 'later'}", load="request"),
     )
     spec = WorkerSpec(
         group="g",
@@ -108,7 +114,7 @@ async def served(tmp_path_factory: pytest.TempPathFactory, coe_home: Path) -> As
     try:
         await worker.wait_ready(START_S + 60)
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as client:
-            yield Served(worker, client)
+            yield Served(worker, client, folder)
     finally:
         await worker.stop()
 
@@ -141,13 +147,62 @@ async def test_experts_differ_by_their_prompt_and_by_their_adapter_on_one_engine
     assert len(served.worker.report().engines) == 1
 
 
-async def test_an_adapter_whose_weights_are_torn_fails_alone(served: Served) -> None:
-    report = {expert.name: expert for expert in served.worker.report().experts}
-    assert report["torn"].state == "failed"
-    assert report["torn"].error is not None
-    assert report["tuned"].state == "ready"
-    async with served.post("Hello", "torn") as response:
-        assert (response.status, (await response.json())["error"]["code"]) == (503, "expert_unavailable")
+@pytest.mark.parametrize(
+    ("expert", "told"),
+    [
+        ("torn", "`adapter_model.safetensors` is damaged or incomplete"),
+        ("tall", "raise `models.smollm2.max_lora_rank` to 16"),
+        ("strange", "made for another base than model `smollm2`"),
+    ],
+)
+async def test_a_bad_adapter_fails_alone_and_says_why(served: Served, expert: str, told: str) -> None:
+    assert served.expert(expert).state == "failed"
+    assert told in (served.expert(expert).error or "")
+    assert served.expert("tuned").state == "ready"
+    async with served.post("Hello", expert) as response:
+        error = (await response.json())["error"]
+    assert (response.status, error["code"]) == (503, "expert_unavailable")
+    assert told in error["message"]
+
+
+async def test_adapters_come_mend_and_go_without_an_engine_restart(served: Served) -> None:
+    worker, process = served.worker, served.engine()
+    plain = await served.say("Tell me about the sea.")
+    assert served.expert("later").state == "unloaded"
+    adapter_in(served.folder / "later", seed=1)
+    assert (await worker.load("later")).state == "ready"
+    first = await served.say("Tell me about the sea.", "later")
+    adapter_in(served.folder / "torn", seed=2)
+    assert (await worker.load("torn")).state == "ready"
+    assert len({plain, first, await served.say("Tell me about the sea.", "torn")}) == 3
+
+    async with served.post("Tell a long story.", "later", stream=True, max_tokens=60, ignore_eos=True) as running:
+        await running.content.readany()
+        adapter_in(served.folder / "later", seed=2)
+        done = await worker.load("later")
+        again = await served.say("Tell me about the sea.", "later")
+        events = (await running.read()).decode().strip().split("\n\n")
+    assert done.changed
+    assert events[-1] == "data: [DONE]"
+    assert not any('"error"' in event for event in events)
+    assert again == await served.say("Tell me about the sea.", "torn")  # the same weights by another name
+    assert (await worker.unload("later")).state == "unloaded"
+    async with served.post("Hello", "later") as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (503, "expert_unloaded")
+    assert await served.say("Tell me about the sea.") == plain
+    assert served.engine() == process
+    assert worker.report().engines[0].restarts == 0
+
+
+async def test_more_versions_than_the_engine_keeps_serve_on(served: Served) -> None:
+    before = await served.say("Tell me about the sea.", "tuned")
+    for seed in range(10, 20):  # each pushes an older one out of the engine's memory
+        adapter_in(served.folder / "later", seed=seed)
+        assert (await served.worker.load("later")).changed
+    tear(served.folder / "tuned")  # what the engine reads again is its own copy
+    assert await served.say("Tell me about the sea.", "tuned") == before
+    adapter_in(served.folder / "tuned")
+    assert served.worker.report().engines[0].restarts == 0
 
 
 async def test_a_stream_has_the_same_text_and_its_usage(served: Served) -> None:

@@ -13,6 +13,7 @@ import aiohttp
 import psutil
 import pytest
 
+from tests.workers.adapter_files import tear, write_adapter
 from workers.spec import ExpertSpec, ModelSpec, WorkerReport
 from workers.worker import ExpertWorker, NotReadyError
 
@@ -68,26 +69,28 @@ async def test_experts_on_one_model_share_its_engine_and_keep_their_prompts(
 async def test_what_is_broken_fails_alone(
     start_worker: StartWorker, client: aiohttp.ClientSession, tmp_path: Path, model_dir: Path
 ) -> None:
-    for name in ("good", "broken"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "adapter_config.json").write_text('{"r": 8}')
-        (tmp_path / name / "adapter_model.safetensors").touch()
+    good = write_adapter(tmp_path / "good")
+    refused = write_adapter(tmp_path / "refused", config={"scripted": "refuse"})
+    torn = write_adapter(tmp_path / "torn")
+    tear(tmp_path / "torn")
     worker = await start_worker(
         models=(ModelSpec(name="base", source=f"path:{model_dir}"), ModelSpec(name="gone", source="path:/nowhere")),
         experts=(
             ExpertSpec(name="poet", model="base"),
-            ExpertSpec(name="tuned", model="base", adapter=f"path:{tmp_path}/good"),
-            ExpertSpec(name="refused", model="base", adapter=f"path:{tmp_path}/broken"),
+            ExpertSpec(name="tuned", model="base", adapter=good),
+            ExpertSpec(name="refused", model="base", adapter=refused),
+            ExpertSpec(name="torn", model="base", adapter=torn),
             ExpertSpec(name="missing", model="base", adapter="path:/nowhere"),
             ExpertSpec(name="lost", model="gone"),
         ),
     )
     report = await worker.wait_ready(10)
     states = {expert.name: expert.state for expert in report.experts}
-    failed = dict.fromkeys(("refused", "missing", "lost"), "failed")
+    failed = dict.fromkeys(("refused", "torn", "missing", "lost"), "failed")
     assert states == {"poet": "ready", "tuned": "ready"} | failed
     _, answer = await chat(client, worker, "echo", "tuned")
-    assert json.loads(answer["choices"][0]["message"]["content"])["model"] == "tuned"
+    assert json.loads(answer["choices"][0]["message"]["content"])["model"] == "tuned@1"
+    assert answer["model"] == "tuned"
     status, answer = await chat(client, worker, "hello", "lost")
     assert (status, answer["error"]["code"]) == (503, "expert_unavailable")
     assert "there is no folder `/nowhere`" in answer["error"]["message"]
