@@ -3,7 +3,7 @@ PY := .venv/bin/python
 CONFIG ?= configs/local.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help venv serve test check unit engine lock reference router bench-gateway clean
+.PHONY: help venv serve test check unit engine lock reference router adapters bench-gateway bench-composition clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,12 @@ reference: venv  ## rewrite configs/schema.json and docs/configuration.md from t
 
 router: venv  ## train the default router from configs/router-data
 	@.venv/bin/coe train-router --data $(sort $(wildcard configs/router-data/train/*.jsonl)) --encoder static --out configs/router
+
+adapters: venv  ## train the adapters that ship, about three quarters of an hour on two cores
+	@scripts/train-adapters
+
+bench-composition: venv  ## the composition beside each of its experts, as a table
+	@$(PY) -m benchmarks.composition
 
 bench-gateway: venv  ## the gateway beside LiteLLM's proxy, as a table
 	@$(PY) -m benchmarks.gateway

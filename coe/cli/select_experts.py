@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from coe.selection.client import Asking
     from coe.selection.diversity import Compare
     from coe.selection.scoring import Candidate
-    from coe.selection.client import Asking
-    from coe.selection.shots import Shot
     from coe.selection.selection import Ranked, Selection
+    from coe.selection.shots import Shot
 
 
 def select_experts(  # noqa: PLR0917 - typer fills them by name
@@ -65,11 +65,11 @@ def select_experts(  # noqa: PLR0917 - typer fills them by name
     from rich.console import Console
 
     from coe.cli.train_router import stage_bars, stage_progress
-    from coe.selection.scoring import chance_of
     from coe.selection.checks import final_answer
     from coe.selection.client import Asking
-    from coe.selection.shots import read_shots
+    from coe.selection.scoring import chance_of
     from coe.selection.selection import select
+    from coe.selection.shots import read_shots
 
     names = list(dict.fromkeys([*candidates, *(more_candidates or ())]))
     shots = read_shots(k_shot, check)
@@ -112,8 +112,8 @@ def _measured(
 
 def _comparison(similarity: str, names: Sequence[str], adapters: Sequence[str], distinct: int) -> Compare:
     from coe.errors import ConfigError
-    from coe.selection.diversity import AnswerLikeness
     from coe.selection.adapters import AdapterLikeness, read_adapter
+    from coe.selection.diversity import AnswerLikeness
 
     if similarity == "answers":
         return AnswerLikeness(distinct)

@@ -18,8 +18,8 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from coe.errors import InvalidRequestError, StartupError
-from coe.selection.scoring import Candidate, Observation
 from coe.selection.checks import Check, final_answer, is_right, normalised
+from coe.selection.scoring import Candidate, Observation
 from coe.selection.shots import Shot
 
 CHAT = "/v1/chat/completions"

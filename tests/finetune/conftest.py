@@ -12,6 +12,14 @@ TEMPLATE = (
 )
 
 
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Threads cost a model of this size more than they give."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a two-layer Llama over single characters, with random weights."""

@@ -17,7 +17,7 @@ EXAMPLES = [
 
 @pytest.fixture(scope="module")
 def model(tiny_base: Path) -> torch.nn.Module:
-    return AutoModelForCausalLM.from_pretrained(tiny_base).eval()  # type: ignore[no-any-return]
+    return AutoModelForCausalLM.from_pretrained(tiny_base).eval()
 
 
 def test_padding_does_not_change_the_loss(model: torch.nn.Module) -> None:

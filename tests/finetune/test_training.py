@@ -3,13 +3,14 @@
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
 from coe.finetune.errors import BaseModelError, CheckpointError, InterruptedTrainingError, SplitError
-from coe.finetune.result import Hooks, Progress
+from coe.finetune.result import Hooks, Progress, Trained
 from coe.finetune.rows import ChatRow, Message
 from coe.finetune.settings import TrainingSettings
 from coe.finetune.training import Base, finetune, split_rows
@@ -26,7 +27,7 @@ def rows() -> list[ChatRow]:
     ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def base(tiny_base: Path) -> Base:
     return Base("path:tiny", tiny_base)
 
@@ -99,36 +100,46 @@ def test_a_seed_gives_the_same_adapter_and_another_seed_another(
     assert weights(tmp_path / "first") == weights(tmp_path / "again") != weights(tmp_path / "other")
 
 
+@dataclass(frozen=True)
+class Unbroken:
+    trained: Trained
+    weights: bytes
+
+
+@pytest.fixture(scope="module")
+def unbroken(base: Base, rows: list[ChatRow], tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
+    """A run that nobody interrupted."""
+    out = tmp_path_factory.mktemp("unbroken")
+    trained = finetune(base, split_rows(rows, 0.1, seed=0), SETTINGS, out, quiet(), restart=False)
+    return Unbroken(trained, weights(out))
+
+
 @pytest.mark.parametrize("stop_after", [1, 6, 7])
 def test_an_interrupted_run_that_is_resumed_gives_the_same_adapter(
-    stop_after: int, base: Base, rows: list[ChatRow], tmp_path: Path
+    stop_after: int, unbroken: Unbroken, base: Base, rows: list[ChatRow], tmp_path: Path
 ) -> None:
     split = split_rows(rows, 0.1, seed=0)
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    unbroken = finetune(base, split, SETTINGS, whole, quiet(), restart=False)
     with pytest.raises(InterruptedTrainingError, match=f"after step {stop_after} of 12"):
-        finetune(base, split, SETTINGS, parts, after(stop_after), restart=False)
-    assert not (parts / "adapter_model.safetensors").exists()
+        finetune(base, split, SETTINGS, tmp_path, after(stop_after), restart=False)
+    assert not (tmp_path / "adapter_model.safetensors").exists()
 
-    resumed = finetune(base, split, SETTINGS, parts, quiet(), restart=False)
-    assert weights(whole) == weights(parts)
-    assert resumed.losses == unbroken.losses
-    assert resumed.heldout_losses == unbroken.heldout_losses
-    assert not (parts / "checkpoints").exists()
+    resumed = finetune(base, split, SETTINGS, tmp_path, quiet(), restart=False)
+    assert weights(tmp_path) == unbroken.weights
+    assert resumed.losses == unbroken.trained.losses
+    assert resumed.heldout_losses == unbroken.trained.heldout_losses
+    assert not (tmp_path / "checkpoints").exists()
 
 
 def test_a_run_killed_while_it_saved_goes_on_from_the_checkpoint_before(
-    base: Base, rows: list[ChatRow], tmp_path: Path
+    unbroken: Unbroken, base: Base, rows: list[ChatRow], tmp_path: Path
 ) -> None:
     split = split_rows(rows, 0.1, seed=0)
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    finetune(base, split, SETTINGS, whole, quiet(), restart=False)
     with pytest.raises(InterruptedTrainingError):
-        finetune(base, split, SETTINGS, parts, after(7), restart=False)
-    (parts / "checkpoints" / "checkpoint-7" / "trainer_state.json").unlink()
-    (parts / "checkpoints" / "checkpoint-7" / "optimizer.pt").write_bytes(b"half")
-    finetune(base, split, SETTINGS, parts, quiet(), restart=False)
-    assert weights(whole) == weights(parts)
+        finetune(base, split, SETTINGS, tmp_path, after(7), restart=False)
+    (tmp_path / "checkpoints" / "checkpoint-7" / "trainer_state.json").unlink()
+    (tmp_path / "checkpoints" / "checkpoint-7" / "optimizer.pt").write_bytes(b"half")
+    finetune(base, split, SETTINGS, tmp_path, quiet(), restart=False)
+    assert weights(tmp_path) == unbroken.weights
 
 
 def test_other_data_does_not_go_on_from_a_runs_checkpoints(base: Base, rows: list[ChatRow], tmp_path: Path) -> None:

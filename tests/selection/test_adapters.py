@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from coe.errors import ConfigError
-from coe.selection.scoring import Candidate
 from coe.selection.adapters import (
     WEIGHTS_FILE,
     Adapter,
@@ -18,6 +17,7 @@ from coe.selection.adapters import (
     read_adapter,
     similarity_of,
 )
+from coe.selection.scoring import Candidate
 from tests.selection.planted import candidate
 
 PREFIX = "base_model.model.model.layers"

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from coe.errors import InvalidRequestError, StartupError
-from coe.selection.scoring import Candidate
 from coe.selection.client import Asking, measure
+from coe.selection.scoring import Candidate
 from coe.selection.shots import Message, Shot
 from tests.selection.scripted_service import Script, ScriptedService, listening
 
