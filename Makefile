@@ -33,7 +33,7 @@ reference: venv  ## rewrite configs/schema.json and docs/configuration.md from t
 router: venv  ## train the default router from configs/router-data
 	@.venv/bin/coe train-router --data $(sort $(wildcard configs/router-data/train/*.jsonl)) --encoder static --out configs/router
 
-adapters: venv  ## train the adapters that ship, about three quarters of an hour on two cores
+adapters: venv  ## train the adapters that ship, about two hours on one core
 	@scripts/train-adapters
 
 bench-composition: venv  ## the composition beside each of its experts, as a table

@@ -51,7 +51,9 @@ def train_expert(  # noqa: PLR0917 - typer fills them by name
     checkpoint_steps: Annotated[
         int, typer.Option("--checkpoint-steps", min=1, help="Steps between checkpoints and held-out losses.")
     ] = 50,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed and data give the same adapter.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=2**32 - 1, help="The same seed and data give the same adapter.")
+    ] = 0,
     device: Annotated[DeviceChoice, typer.Option("--device", help="Where to train.")] = "auto",
     restart: Annotated[bool, typer.Option("--restart", help="Drop the checkpoints that OUT holds.")] = False,
     more_data: MoreDataArgument = None,
@@ -100,7 +102,7 @@ def _bar() -> Bar:
     from rich.progress import Progress as Columns
 
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-    return Columns(*columns, console=Console(stderr=True))
+    return Columns(*columns, console=Console(stderr=True), speed_estimate_period=3600)  # steps may take minutes
 
 
 def _shown_on(bar: Bar) -> Callable[[Progress], None]:

@@ -31,7 +31,10 @@ def refuse_foreign(out: Path) -> None:
 
 
 def write_adapter(out: Path, weights: Mapping[str, torch.Tensor], config: Mapping[str, object], card: str) -> None:
-    """Write the three files, each whole or not at all; an adapter that was there is replaced."""
+    """Write the three files, each whole or not at all; an adapter that was there is replaced.
+
+    What is half written lies among the checkpoints, and goes with them.
+    """
     from safetensors.torch import save  # noqa: PLC0415 - imports torch
 
     out.mkdir(parents=True, exist_ok=True)
@@ -42,7 +45,8 @@ def write_adapter(out: Path, weights: Mapping[str, torch.Tensor], config: Mappin
 
 
 def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
+    part = path.parent / CHECKPOINTS / f"{path.name}.part"
+    part.parent.mkdir(exist_ok=True)
     with part.open("wb") as stream:
         stream.write(content)
         stream.flush()

@@ -44,13 +44,17 @@ def training_order(lengths: Sequence[int], *, batch: int, steps: int, seed: int)
     return order[: steps * batch]
 
 
-def collate(examples: Sequence[Example], padding: int) -> dict[str, torch.Tensor]:
-    """`input_ids`, `attention_mask`, `position_ids`: (batch, longest); `labels`: (batch, longest completion)."""
+def collate(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+    """`input_ids`, `attention_mask`, `position_ids`: (batch, longest); `labels`: (batch, 1 + answer).
+
+    `labels` are of the last positions. The first of them is never learnt: what a position says is judged by the label
+    after it.
+    """
     import torch  # noqa: PLC0415 - heavy, and only needed where a model is
 
     longest = max(map(len, examples))
-    answer = max(len(example.completion) for example in examples)
-    ids = torch.full((len(examples), longest), padding)
+    answer = 1 + max(len(example.completion) for example in examples)
+    ids = torch.zeros((len(examples), longest), dtype=torch.int64)  # padding is masked, whatever it is
     mask = torch.zeros_like(ids)
     labels = torch.full((len(examples), answer), IGNORED)
     for row, example in enumerate(examples):

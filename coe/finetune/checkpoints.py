@@ -26,31 +26,42 @@ class Checkpoints:
         """The newest whole checkpoint to go on from; None at a beginning.
 
         Raises:
-            CheckpointError: the folder is another run's and `restart` does not allow to drop it.
+            CheckpointError: the checkpoints are another run's and `restart` does not allow to drop them.
         """
-        described = orjson.dumps(self.run, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
         record = self.folder / RUN_FILE
-        if restart:
-            self.remove()
-        elif record.is_file() and (differing := self._differing(record)):
-            raise CheckpointError(
-                f"`{self.folder}` holds the checkpoints of a run with another {', '.join(differing)}: give the same "
-                "arguments to go on with it, or --restart to drop it"
-            )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        record.write_bytes(described)
-        return max(filter(_is_whole, self.folder.glob("checkpoint-*")), key=_step, default=None)
+        newest = max(filter(_is_whole, self.folder.glob("checkpoint-*")), key=_step, default=None)
+        if newest and record.is_file() and not restart:
+            if differing := self._differing(record):
+                raise CheckpointError(
+                    f"`{self.folder}` holds the checkpoints of a run with another {', '.join(differing)}: give the "
+                    "same arguments to go on with it, or --restart to drop it"
+                )
+            return newest
+        self.remove()  # nothing that could be gone on with
+        self.folder.mkdir(parents=True)
+        record.write_bytes(orjson.dumps(self.run, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+        return None
 
     def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
 
     def _differing(self, record: Path) -> list[str]:
         try:
-            found = orjson.loads(record.read_bytes())
+            found = _flat(orjson.loads(record.read_bytes()))
         except ValueError:
             return ["record, which cannot be read"]
-        mine = orjson.loads(orjson.dumps(self.run))
-        return sorted(key for key in mine.keys() | found.keys() if mine.get(key) != found.get(key))
+        mine = _flat(orjson.loads(orjson.dumps(self.run)))
+        return [
+            f"{key} ({found.get(key)}, now {mine.get(key)})"
+            for key in sorted(mine.keys() | found.keys())
+            if mine.get(key) != found.get(key)
+        ]
+
+
+def _flat(record: Mapping[str, object]) -> dict[str, object]:
+    settings = record.get("settings")
+    return {**record, **(settings if isinstance(settings, dict) else {}), "settings": None}
 
 
 def _step(checkpoint: Path) -> int:

@@ -13,6 +13,14 @@ class BaseModelError(InputError):
     """The base model cannot be trained."""
 
 
+class DeviceError(InputError):
+    """The device that was asked for is not there."""
+
+
+class DivergedError(CoeError):
+    """The training left the realm of numbers."""
+
+
 class CheckpointError(InputError):
     """The output folder holds something that this run must not touch."""
 

@@ -7,15 +7,15 @@ the order of the rows, the held-out loss, and stopping when asked to.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from peft.helpers import disable_input_dtype_casting
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     PrinterCallback,
@@ -28,9 +28,9 @@ from transformers import (
 )
 
 from coe.finetune.batches import IGNORED, collate, training_order
-from coe.finetune.errors import BaseModelError, InterruptedTrainingError
+from coe.finetune.errors import BaseModelError, DeviceError, DivergedError, InterruptedTrainingError
 from coe.finetune.result import Hooks, Loss, Progress, Trained
-from coe.finetune.settings import TrainingSettings
+from coe.finetune.settings import DeviceChoice, TrainingSettings
 from coe.finetune.tokens import Example
 
 HELDOUT = "heldout_loss"
@@ -52,36 +52,46 @@ def train(
 
     Raises:
         BaseModelError: no causal language model can be loaded from `base`.
+        DeviceError: a GPU is asked for and there is none, or it is too small.
+        DivergedError: the loss is no number any more.
         InterruptedTrainingError: `hooks.stopped` said so; a checkpoint was left.
     """
-    on_gpu = torch.cuda.is_available() if settings.device == "auto" else settings.device == "gpu"
+    on_gpu = _chosen_gpu(settings.device)
     bf16 = _computes_bf16(on_gpu=on_gpu)
     set_seed(settings.seed)
     model = _with_adapter(base, settings, torch.bfloat16 if bf16 else torch.float32)
     steps = settings.steps_for(len(examples))
-    rows_per_step = settings.batch * settings.accumulate
     order = training_order(
-        [len(example) for example in examples], batch=settings.batch, steps=steps * settings.accumulate,
+        [len(example) for example in examples],
+        batch=settings.batch,
+        steps=steps * settings.accumulate,
         seed=settings.seed,
-    )  # fmt: skip
-    assert len(order) == steps * rows_per_step
-    padding = model.config.eos_token_id if isinstance(model.config.eos_token_id, int) else 0
-    batches = _Batches(settings.batch, padding)
-    watcher = _Watcher(batches, heldout, settings, hooks)
+    )
+    watcher = _Watcher(heldout, settings, hooks)
     trainer = _CompletionTrainer(
         model=model,
         args=_arguments(settings, steps, checkpoints, bf16=bf16, on_gpu=on_gpu),
         train_dataset=[examples[index] for index in order],
-        data_collator=batches.collate,
+        data_collator=collate,
         callbacks=[watcher],
     )
     watcher.trainer = trainer
     trainer.remove_callback(PrinterCallback)
-    with disable_input_dtype_casting(model) if bf16 else nullcontext():
-        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    try:
+        with disable_input_dtype_casting(model) if bf16 else nullcontext():
+            trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    except torch.OutOfMemoryError as error:
+        raise DeviceError("the GPU's memory is full: lower --batch, and raise --accumulate as much") from error
     if trainer.state.global_step < steps:
         raise InterruptedTrainingError(f"stopped after step {trainer.state.global_step} of {steps}")
     return _result(model, trainer.state, "gpu" if on_gpu else "cpu", "bfloat16" if bf16 else "float32")
+
+
+def _chosen_gpu(choice: DeviceChoice) -> bool:
+    available = bool(torch.cuda.is_available())
+    if choice == "gpu" and not available:
+        raise DeviceError("torch finds no GPU here: train with --device cpu, or install torch for your GPU")
+    return available and choice != "cpu"
 
 
 def _computes_bf16(*, on_gpu: bool) -> bool:
@@ -93,12 +103,12 @@ def _computes_bf16(*, on_gpu: bool) -> bool:
 def _with_adapter(base: Path, settings: TrainingSettings, dtype: torch.dtype) -> PeftModel:
     try:
         model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, attn_implementation="sdpa")
-    except (OSError, ValueError) as error:
-        raise BaseModelError(f"no causal language model can be loaded from `{base}`: {error}") from error
-    model.config.use_cache = False
-    alpha = settings.alpha or 2 * settings.rank
-    config = LoraConfig(r=settings.rank, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM")
-    return get_peft_model(model, config)
+        model.config.use_cache = False
+        alpha = settings.alpha or 2 * settings.rank
+        config = LoraConfig(r=settings.rank, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM")
+        return get_peft_model(model, config)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise BaseModelError(f"no causal language model can be trained from `{base}`: {error}") from error
 
 
 def _arguments(
@@ -111,7 +121,7 @@ def _arguments(
         gradient_accumulation_steps=settings.accumulate,
         learning_rate=settings.learning_rate,
         lr_scheduler_type="cosine",
-        warmup_steps=math.ceil(settings.warmup * steps),
+        warmup_steps=int(settings.warmup * steps),
         max_grad_norm=1.0,
         bf16=bf16,
         use_cpu=not on_gpu,
@@ -130,26 +140,12 @@ def _arguments(
     return arguments
 
 
-@dataclass(frozen=True, slots=True)
-class _Batches:
-    size: int
-    padding: int
-
-    def collate(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
-        return collate(examples, self.padding)
-
-    def of(self, examples: Sequence[Example]) -> Iterator[dict[str, torch.Tensor]]:
-        by_length = sorted(examples, key=len)
-        for start in range(0, len(by_length), self.size):
-            yield self.collate(by_length[start : start + self.size])
-
-
 class _CompletionTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
     """A Trainer whose loss is over completions."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.model_accepts_loss_kwargs = True  # makes it count the completion tokens of accumulated batches
+        self.model_accepts_loss_kwargs = True  # makes it count the labels of accumulated batches, but for the first
 
     def compute_loss(
         self,
@@ -167,9 +163,9 @@ def summed_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch
     """Negative log-likelihood of the batch's labels, summed over tokens, in nats; a scalar in float32."""
     given = {name: tensor for name, tensor in batch.items() if name != "labels"}
     labels = batch["labels"]
-    logits = model(**given, logits_to_keep=labels.shape[1] + 1).logits[:, :-1].float()
+    logits = model(**given, logits_to_keep=labels.shape[1]).logits[:, :-1].float()
     return torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
+        logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED, reduction="sum"
     )
 
 
@@ -178,9 +174,9 @@ class _Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
 
     trainer: _CompletionTrainer
 
-    def __init__(self, batches: _Batches, heldout: Sequence[Example], settings: TrainingSettings, hooks: Hooks) -> None:
-        self._batches = batches
-        self._heldout = heldout
+    def __init__(self, heldout: Sequence[Example], settings: TrainingSettings, hooks: Hooks) -> None:
+        self._heldout = sorted(heldout, key=len)
+        self._batch = settings.batch
         self._every = settings.checkpoint_steps
         self._hooks = hooks
 
@@ -198,6 +194,10 @@ class _Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
         **___: object,
     ) -> None:
         found = logs or {}
+        if not all(math.isfinite(found.get(name, 0.0)) for name in ("loss", HELDOUT)):
+            raise DivergedError(
+                f"the loss is no number any more at step {state.global_step}: lower --lr, and --restart"
+            )
         self._hooks.progress(Progress(state.global_step, state.max_steps, found.get("loss"), found.get(HELDOUT)))
 
     def on_step_end(self, _: TrainingArguments, state: TrainerState, control: TrainerControl, **__: object) -> None:
@@ -214,15 +214,13 @@ class _Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
         model = self.trainer.model
         model.eval()
         total, tokens = 0.0, 0
-        with torch.no_grad(), self._autocast():
-            for batch in self._batches.of(self._heldout):
+        with torch.no_grad():
+            for start in range(0, len(self._heldout), self._batch):
+                batch = collate(self._heldout[start : start + self._batch])
                 total += float(summed_loss(model, {name: tensor.to(model.device) for name, tensor in batch.items()}))
                 tokens += int((batch["labels"] != IGNORED).sum())
         model.train()
         self.trainer.log({HELDOUT: total / tokens})
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        return self.trainer.compute_loss_context_manager()  # type: ignore[no-any-return]
 
 
 def _result(model: PeftModel, state: TrainerState, device: str, dtype: str) -> Trained:

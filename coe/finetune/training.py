@@ -12,7 +12,7 @@ from pathlib import Path
 from coe.finetune.adapter import CHECKPOINTS, refuse_foreign, write_adapter
 from coe.finetune.card import render_card
 from coe.finetune.checkpoints import Checkpoints
-from coe.finetune.errors import SplitError
+from coe.finetune.errors import BaseModelError, CheckpointError, SplitError
 from coe.finetune.result import Hooks, Trained
 from coe.finetune.rows import ChatRow, fingerprint
 from coe.finetune.settings import TrainingSettings
@@ -27,6 +27,11 @@ class Base:
 
     source: str
     folder: Path
+
+    @property
+    def hub_name(self) -> str:
+        """As model hubs and peft name it; the source itself where no hub has it."""
+        return self.source.removeprefix("hf:").partition("@")[0] if self.source.startswith("hf:") else self.source
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,34 +64,58 @@ def finetune(
     """Train and write the adapter to `out`; go on from the checkpoints there where an earlier run was ended.
 
     Raises:
-        DataError: a row is too long.
+        DataError: a row is too long, or not for the base's chat template.
         BaseModelError: the base cannot be trained.
-        CheckpointError: `out` holds other files, or the checkpoints of another run.
+        CheckpointError: `out` holds other files or the checkpoints of another run, or cannot be written.
         InterruptedTrainingError: `hooks` said to stop; a checkpoint was left.
+        DeviceError, DivergedError: see `coe.finetune.trainer.train`.
     """
     refuse_foreign(out)
     run = _describe(base, split, settings)
     checkpoints = Checkpoints(out / CHECKPOINTS, run)
-    resume_from = checkpoints.open(restart=restart)
+    try:
+        resume_from = checkpoints.open(restart=restart)
+        trained, completion_tokens = _train(
+            base, split, settings, hooks, checkpoints=checkpoints.folder, resume_from=resume_from
+        )
+        facts = {key: value for key, value in run.items() if key != "base"} | {"completion_tokens": completion_tokens}
+        facts |= {"computed_on": trained.device, "computed_in": trained.dtype, "made_with": _versions()}
+        card = render_card(base.hub_name, facts, settings.system, trained.losses, trained.heldout_losses)
+        write_adapter(out, trained.weights, _adapter_config(base, settings, trained), card)
+        checkpoints.remove()
+    except OSError as error:
+        raise CheckpointError(f"`{out}` cannot be written: {error}") from error
+    return trained
 
+
+def _train(
+    base: Base, split: Split, settings: TrainingSettings, hooks: Hooks, *, checkpoints: Path, resume_from: Path | None
+) -> tuple[Trained, int]:
+    """What was trained, and on how many completion tokens a pass over the rows."""
     from transformers import AutoTokenizer  # noqa: PLC0415 - takes seconds, and bad input is found before
 
     from coe.finetune.trainer import train  # noqa: PLC0415 - the same
 
-    tokenizer = AutoTokenizer.from_pretrained(base.folder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base.folder)
+    except (OSError, ValueError) as error:
+        raise BaseModelError(f"no tokenizer can be loaded from `{base.folder}`: {error}") from error
     examples = tokenize(split.train, tokenizer, settings.max_tokens)
-    heldout = tokenize(split.heldout, tokenizer, settings.max_tokens)
     trained = train(
         base.folder,
         examples=examples,
-        heldout=heldout,
+        heldout=tokenize(split.heldout, tokenizer, settings.max_tokens),
         settings=settings,
-        checkpoints=checkpoints.folder,
+        checkpoints=checkpoints,
         resume_from=resume_from,
         hooks=hooks,
     )
-    config = {
-        "base_model_name_or_path": base.source,
+    return trained, sum(len(example.completion) for example in examples)
+
+
+def _adapter_config(base: Base, settings: TrainingSettings, trained: Trained) -> dict[str, object]:
+    return {
+        "base_model_name_or_path": base.hub_name,
         "bias": "none",
         "lora_alpha": settings.alpha or 2 * settings.rank,
         "lora_dropout": 0.0,
@@ -95,21 +124,15 @@ def finetune(
         "target_modules": trained.targets,
         "task_type": "CAUSAL_LM",
     }
-    facts = {key: value for key, value in run.items() if key != "base"}
-    facts |= {"completion_tokens": sum(len(example.completion) for example in examples)}
-    facts |= {"computed_on": trained.device, "computed_in": trained.dtype, "made_with": _versions()}
-    card = render_card(base.source, facts, settings.system, trained.losses, trained.heldout_losses)
-    write_adapter(out, trained.weights, config, card)
-    checkpoints.remove()
-    return trained
 
 
 def _describe(base: Base, split: Split, settings: TrainingSettings) -> dict[str, object]:
-    """All that decides the weights, but for the machine."""
+    """All that decides the weights, but for the machine and for what lies behind the base's source."""
     chosen = dataclasses.asdict(settings) | {"steps": settings.steps_for(len(split.train))}
     return {
         "base": base.source,
         "settings": chosen,
+        "data": sorted({row.file.name for row in split.train}),
         "rows": len(split.train),
         "data_sha256": fingerprint(split.train),
         "heldout_rows": len(split.heldout),

@@ -1,6 +1,5 @@
 from collections import Counter
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,14 +38,14 @@ def test_rows_of_like_length_share_a_batch() -> None:
 
 
 def test_batches_are_padded_on_the_left_and_only_completions_are_labelled() -> None:
-    batch = collate([Example((5, 6, 7), (8, 0)), Example((5,), (9, 9, 0))], padding=0)
+    batch = collate([Example((5, 6, 7), (8, 0)), Example((5,), (9, 9, 0))])
     assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 0], [0, 5, 9, 9, 0]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1], [0, 1, 1, 1, 1]]
     assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 4], [0, 0, 1, 2, 3]]
-    assert batch["labels"].tolist() == [[IGNORED, 8, 0], [9, 9, 0]]
+    assert batch["labels"].tolist() == [[IGNORED, IGNORED, 8, 0], [IGNORED, 9, 9, 0]]
 
 
-@pytest.mark.parametrize("missing", [[], [3]])
-def test_an_epoch_ends_with_the_rows_that_fill_no_batch(missing: list[int]) -> None:
-    lengths = [4] * (16 + len(missing))
-    assert sorted(training_order(lengths, batch=1, steps=len(lengths), seed=0)) == list(range(len(lengths)))
+def test_rows_that_fill_no_batch_end_their_epoch() -> None:
+    order = training_order([4] * 19, batch=4, steps=19, seed=0)
+    epochs = [order[start : start + 19] for start in range(0, 76, 19)]
+    assert all(sorted(epoch) == list(range(19)) for epoch in epochs)

@@ -36,7 +36,18 @@ def test_another_runs_checkpoints_are_not_touched(tmp_path: Path) -> None:
     Checkpoints(tmp_path, {"seed": 0, "rows": 5}).open(restart=False)
     leave_checkpoint(tmp_path, 10)
     other = Checkpoints(tmp_path, {"seed": 1, "rows": 5})
-    with pytest.raises(CheckpointError, match=r"another seed.*--restart"):
+    with pytest.raises(CheckpointError, match=r"another seed \(0, now 1\): .*--restart"):
         other.open(restart=False)
     assert other.open(restart=True) is None
+    assert not (tmp_path / "checkpoint-10").exists()
+
+
+def test_a_start_that_failed_before_its_first_checkpoint_binds_nobody(tmp_path: Path) -> None:
+    Checkpoints(tmp_path, {"seed": 0}).open(restart=False)
+    assert Checkpoints(tmp_path, {"seed": 1}).open(restart=False) is None
+
+
+def test_checkpoints_that_nobody_knows_are_dropped(tmp_path: Path) -> None:
+    leave_checkpoint(tmp_path, 10)
+    assert Checkpoints(tmp_path, {"seed": 0}).open(restart=False) is None
     assert not (tmp_path / "checkpoint-10").exists()

@@ -35,6 +35,27 @@ def test_a_row_that_is_too_long_is_named(tiny_base: Path, write_rows: WriteRows)
     assert f"{path}:1: " not in str(caught.value)
 
 
+def test_blanks_before_a_completion_are_its_own(tiny_base: Path, write_rows: WriteRows) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_base)
+    rows = read_rows([write_rows({"prompt": "hi", "completion": "  ho"}, {"prompt": "hi", "completion": "ho"})])
+    indented, plain = tokenize(rows, tokenizer, 100)
+    assert indented.prompt == plain.prompt
+    assert len(indented.completion) == len(plain.completion) + 2
+
+
+def test_a_row_that_the_chat_template_refuses_is_named(tiny_base: Path, write_rows: WriteRows) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_base)
+    tokenizer.chat_template = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    path = write_rows({"prompt": "hi", "completion": "ho"})
+    with pytest.raises(DataError) as caught:
+        tokenize(read_rows([path], system="be kind"), tokenizer, 100)
+    assert f"{path}:1: the base's chat template refuses it: no system" in str(caught.value)
+
+
 def test_a_base_without_a_chat_template_is_refused(tiny_base: Path, write_rows: WriteRows) -> None:
     from transformers import AutoTokenizer
 

@@ -3,13 +3,20 @@
 import itertools
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from coe.finetune.errors import BaseModelError, CheckpointError, InterruptedTrainingError, SplitError
+from coe.finetune.errors import (
+    BaseModelError,
+    CheckpointError,
+    DeviceError,
+    DivergedError,
+    InterruptedTrainingError,
+    SplitError,
+)
 from coe.finetune.result import Hooks, Progress, Trained
 from coe.finetune.rows import ChatRow, Message
 from coe.finetune.settings import TrainingSettings
@@ -142,6 +149,48 @@ def test_a_run_killed_while_it_saved_goes_on_from_the_checkpoint_before(
     assert weights(tmp_path) == unbroken.weights
 
 
+def test_a_run_killed_while_it_wrote_the_adapter_goes_on(
+    unbroken: Unbroken, base: Base, rows: list[ChatRow], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = split_rows(rows, 0.1, seed=0)
+
+    def fail(part: Path, _: Path) -> None:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "replace", fail)
+        with pytest.raises(CheckpointError, match="No space left"):
+            finetune(base, split, SETTINGS, tmp_path, quiet(), restart=False)
+    finetune(base, split, SETTINGS, tmp_path, quiet(), restart=False)
+    assert weights(tmp_path) == unbroken.weights
+
+
+def test_a_loss_that_is_no_number_ends_the_run(base: Base, rows: list[ChatRow], tmp_path: Path) -> None:
+    settings = replace(SETTINGS, learning_rate=1e30)
+    with pytest.raises(DivergedError, match="lower --lr"):
+        finetune(base, split_rows(rows, 0, seed=0), settings, tmp_path, quiet(), restart=False)
+
+
+def test_a_gpu_that_is_not_there_is_told(base: Base, rows: list[ChatRow], tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(DeviceError, match="no GPU"):
+        finetune(base, split_rows(rows, 0, seed=0), replace(SETTINGS, device="gpu"), tmp_path, quiet(), restart=False)
+
+
+def test_a_gpu_learns_as_well(base: Base, rows: list[ChatRow], tmp_path: Path) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    settings = replace(SETTINGS, device="gpu")
+    trained = finetune(base, split_rows(rows, 0.1, seed=0), settings, tmp_path, quiet(), restart=False)
+    assert trained.device == "gpu"
+    assert trained.heldout_losses[-1].value < trained.heldout_losses[0].value
+
+
 def test_other_data_does_not_go_on_from_a_runs_checkpoints(base: Base, rows: list[ChatRow], tmp_path: Path) -> None:
     with pytest.raises(InterruptedTrainingError):
         finetune(base, split_rows(rows, 0.1, seed=0), SETTINGS, tmp_path, after(1), restart=False)
@@ -161,7 +210,7 @@ def test_a_folder_that_is_no_language_model_is_refused(base: Base, rows: list[Ch
     for file in base.folder.iterdir():
         if file.name != "model.safetensors":
             (broken / file.name).write_bytes(file.read_bytes())
-    with pytest.raises(BaseModelError, match="no causal language model"):
+    with pytest.raises(BaseModelError, match="no causal language model can be trained"):
         finetune(
             Base("path:b", broken), split_rows(rows, 0, seed=0), SETTINGS, tmp_path / "out", quiet(), restart=False
         )
