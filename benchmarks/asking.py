@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import httpx
 
 _DEADLINE_S = 300.0
+_BUSY = frozenset({429, 503})
+_RETRIES, _RETRY_S = 10, 2.0
+_READY_S = 300.0
 
 
 class AskingError(Exception):
@@ -80,6 +83,11 @@ async def _ask(client: httpx.AsyncClient, model: str, prompt: str, max_tokens: i
     }
     try:
         reply = await client.post("/v1/chat/completions", json=body)
+        for _ in range(_RETRIES):
+            if reply.status_code not in _BUSY:
+                break
+            await asyncio.sleep(_RETRY_S)
+            reply = await client.post("/v1/chat/completions", json=body)
         reply.raise_for_status()
     except httpx.HTTPStatusError as error:
         raise AskingError(f"{model} answered {error.response.status_code}: {error.response.text[:300]}") from error
@@ -92,6 +100,24 @@ async def _ask(client: httpx.AsyncClient, model: str, prompt: str, max_tokens: i
         category=reply.headers.get("x-coe-category"),
         tokens=content["usage"]["completion_tokens"],
     )
+
+
+def wait_until_ready(url: str, experts: Collection[str]) -> None:
+    """Return when every one of `experts` can answer. Raises AskingError."""
+    deadline = time.monotonic() + _READY_S
+    while True:
+        try:
+            states = httpx.get(f"{url}/ready", timeout=30).json()["experts"]
+        except (httpx.HTTPError, ValueError, KeyError) as error:
+            raise AskingError(f"no service answers at {url} ({error!r}): start it with `make serve`") from error
+        if unknown := set(experts) - set(states):
+            raise AskingError(f"the service at {url} has no expert {', '.join(sorted(unknown))}")
+        late = [name for name in experts if states[name] != "ready"]
+        if not late:
+            return
+        if time.monotonic() > deadline:
+            raise AskingError(f"not ready after {_READY_S:g} s: {', '.join(late)}; see `coe ps`")
+        time.sleep(1.0)
 
 
 def active_params_b(url: str) -> dict[str, float]:

@@ -21,7 +21,7 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks.asking import AskingError, Pass, active_params_b, ask_all
+from benchmarks.asking import AskingError, Pass, active_params_b, ask_all, wait_until_ready
 from benchmarks.coe_service import shipped
 from benchmarks.composition_report import (
     COE,
@@ -47,7 +47,8 @@ EXPERT_OF = {
     "extraction": "extractor",
     "general": "generalist",
 }
-_MAX_TOKENS = 96
+_MAX_TOKENS = 256
+_WARM_UP = 16
 _TOGETHER = 16
 
 
@@ -72,6 +73,7 @@ def ask(url: str, tasks: Sequence[Task]) -> Asked:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bars:
         for model in (COE, *EXPERT_OF.values()):
+            ask_all(url, model, prompts[:_WARM_UP], max_tokens=8, together=_TOGETHER, progress=lambda _: None)
             bar = bars.add_task(model, total=len(prompts))
             passes[model] = ask_all(
                 url, model, prompts, max_tokens=_MAX_TOKENS, together=_TOGETHER,
@@ -106,12 +108,20 @@ def _mean(active: Mapping[str, float], chosen: Sequence[str]) -> float:
 
 def measure(url: str, rows: int, seed: int, outcomes: Path | None) -> Report:
     """Ask, judge and report. Raises AskingError."""
+    wait_until_ready(url, EXPERT_OF.values())
     active = active_params_b(url)
+    if unknown := set(EXPERT_OF.values()) - active.keys():
+        raise AskingError(
+            f"`active_params_b` is missing for {', '.join(sorted(unknown))}: give it in the configuration"
+        )
     machine = describe_machine()
     tasks = draw(rows, seed)
     asked = ask(url, tasks)
     if outcomes:
         write_outcomes(outcomes, asked)
+    chosen = {answer.expert for answer in asked.passes[COE].answers}
+    if unknown := chosen - set(EXPERT_OF.values()):
+        raise AskingError(f"`coe` chose {', '.join(sorted(unknown))}, which are not of this benchmark")
     pairs = zip(tasks, asked.passes[COE].answers, strict=True)
     routed = [answer.expert == EXPERT_OF[task.domain] for task, answer in pairs]
     return report(machine, [task.domain for task in tasks], policies(asked, active), np.array(routed, dtype=np.float64))
@@ -125,7 +135,7 @@ def write_outcomes(path: Path, asked: Asked) -> None:
                 "id": task.id,
                 "prompt": task.prompt,
                 "category": None if task.domain == "general" else task.domain,
-                "outcomes": {name: asked.right[name][place] for name in EXPERT_OF.values()},
+                "outcomes": {name: float(asked.right[name][place]) for name in EXPERT_OF.values()},
                 "answers": {name: asked.passes[name].answers[place].text for name in EXPERT_OF.values()},
                 "routed": asked.passes[COE].answers[place],
                 "reference": task.completion,
@@ -149,7 +159,7 @@ def service(url: str | None) -> Iterator[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.composition", description=__doc__.partition("\n")[0])
     parser.add_argument("--url", help="a service that runs already; else configs/local.yaml is served")
-    parser.add_argument("--rows", type=int, default=100, help="held-out prompts of each domain, at most 104")
+    parser.add_argument("--rows", type=int, default=100, help="held-out prompts of each domain")
     parser.add_argument("--seed", type=int, default=0, help="of the prompts drawn")
     parser.add_argument("--outcomes", type=Path, metavar="F", help="write the answers and what they are worth as JSONL")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
@@ -157,7 +167,7 @@ def main() -> int:
     try:
         with stop_on_signals(), service(given.url) as url:
             found = measure(url, given.rows, given.seed, given.outcomes)
-    except (ProgramError, AskingError, ValueError) as error:
+    except (ProgramError, AskingError, OSError, ValueError) as error:
         say(f"error: {error}")
         return 1
     except StopRequestedError as stop:

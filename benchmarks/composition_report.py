@@ -1,5 +1,7 @@
 """Right and wrong answers in, the table of a composition out: policies by domains, with 95 % intervals.
 
+A domain's interval is Wilson's; that of a macro average or a difference is a bootstrap over the prompts of each domain.
+
 A policy answers every prompt. Three are computed from the experts' own answers: the map by true category, and the
 oracle, which takes an expert that is right wherever there is one.
 """
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import orjson
+from scipy.stats import binomtest
 
 from benchmarks.machine import Machine
 
@@ -132,16 +135,19 @@ class _Sample:
         self._drawn = {name: random.choice(places, (RESAMPLES, len(places))) for name, places in self.places.items()}
 
     def by_domain(self, right: Scores) -> dict[str, Interval]:
-        return {
-            name: _interval(float(right[places].mean()), right[self._drawn[name]].mean(axis=1))
-            for name, places in self.places.items()
-        }
+        return {name: wilson(right[places]) for name, places in self.places.items()}
 
     def macro(self, right: Scores) -> Interval:
         """The mean over domains of the mean over prompts."""
         means = [right[places].mean() for places in self.places.values()]
         resampled = [right[drawn].mean(axis=1) for drawn in self._drawn.values()]
         return _interval(float(np.mean(means)), np.mean(resampled, axis=0))
+
+
+def wilson(right: Scores) -> Interval:
+    """Wilson's score interval of a share, which has a width also where all or none are right."""
+    bounds = binomtest(int(right.sum()), len(right)).proportion_ci(0.95, method="wilson")
+    return Interval(100 * float(right.mean()), 100 * float(bounds.low), 100 * float(bounds.high))
 
 
 def _interval(mean: float, resampled: Scores) -> Interval:

@@ -39,6 +39,13 @@ def test_intervals_hold_the_mean_and_are_narrower_with_more_prompts() -> None:
     assert sums.high - sums.low < verbs.high - verbs.low
 
 
+def test_all_right_is_no_certainty() -> None:
+    (row, *_) = measured((1.0, 0.0)).rows
+    assert row.domains["sums"].low == pytest.approx(94.0, abs=0.1)
+    assert row.domains["sums"].high == pytest.approx(100)
+    assert row.domains["verbs"].high == pytest.approx(11.4, abs=0.1)
+
+
 def test_the_gain_is_over_the_best_single_expert_and_paired() -> None:
     found = measured((1.0, 0.8))
     assert found.best_single == "speaker"
