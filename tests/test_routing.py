@@ -25,24 +25,25 @@ def router(local: LoadedConfig, tmp_path_factory: pytest.TempPathFactory) -> Cat
     return load_router(local, tmp_path_factory.mktemp("cache"))
 
 
-def test_the_shipped_map_names_an_expert_for_every_category(local: LoadedConfig, router: CategoryRouter) -> None:
-    assert effective_map(local.config, router).keys() == set(router.categories)
+def test_the_shipped_map_leads_to_the_shipped_adapters(local: LoadedConfig, router: CategoryRouter) -> None:
+    adapted = {name for name, expert in local.config.experts.items() if expert.adapter}
+    assert set(effective_map(local.config, router).values()) == adapted
     assert find_mismatches(local.config, router) == []
 
 
 def test_the_configuration_goes_over_what_the_router_learned(local: LoadedConfig, router: CategoryRouter) -> None:
     learned = router.with_map(
-        ExpertMap(by_category={"code": "writer", "chess": "writer"}, default="writer", pool={"writer": None})
+        ExpertMap(by_category={"sql": "clerk", "chess": "clerk"}, default="clerk", pool={"clerk": None})
     )
     found = effective_map(local.config, learned)
-    assert (found["code"], found["chess"]) == ("coder", "writer")
+    assert (found["sql"], found["chess"]) == ("sql-writer", "clerk")
 
 
 def test_an_expert_that_the_configuration_lacks_is_told(local: LoadedConfig, router: CategoryRouter) -> None:
     learned = router.with_map(
-        ExpertMap(by_category={"code": "gone", "chess": "gone"}, default="gone", pool={"gone": None})
+        ExpertMap(by_category={"sql": "gone", "chess": "gone"}, default="gone", pool={"gone": None})
     )
-    (problem,) = find_mismatches(local.config, learned)  # `code` is mapped by the configuration
+    (problem,) = find_mismatches(local.config, learned)  # `sql` is mapped by the configuration
     assert "`chess` to the expert `gone`, which the configuration lacks" in str(problem)
 
 

@@ -20,7 +20,7 @@ def service(tmp_path: Path) -> Path:
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "config.json").write_text("{}")
     document = {
-        "router": {"path": "router", "general": "generalist", "map": {"code": "coder"}},
+        "router": {"path": "router", "general": "generalist", "map": {"python": "coder"}},
         "models": {"base": {"source": "path:weights"}},
         "experts": {"generalist": {"model": "base"}, "coder": {"model": "base"}},
         "workers": {"local": {"device": "cpu"}},
@@ -51,7 +51,7 @@ def _with_vllm(name: str) -> object:
         (("COE_EXPERTS__CODER__ADAPTER", "path:nowhere"), "experts.coder.adapter: there is no folder"),
         (("COE_LOGS__FILE", "nowhere/log"), "logs.file: its folder does not exist"),
         (("COE_ROUTER__PATH", "nowhere"), "router.path: "),
-        (("COE_ROUTER__MAP__POETRY", "coder"), "router.map.poetry: the router has no such category; it knows code,"),
+        (("COE_ROUTER__MAP__POETRY", "coder"), "router.map.poetry: the router has no such category; it knows arithmetic,"),
     ],
 )
 def test_what_would_keep_the_service_from_starting_is_told(
@@ -103,15 +103,15 @@ def test_a_prompt_is_routed_without_a_service(coe: Coe, service: Path) -> None:
     ended = coe("route", PROMPT, "--config", str(service))
     assert ended.code == 0
     first, *probabilities = ended.out.splitlines()
-    assert first.startswith("code (")
+    assert first.startswith("python (")
     assert "-> coder" in first
-    assert len(probabilities) == 8
+    assert len(probabilities) == 12
 
 
 def test_a_prompt_is_read_from_standard_input_and_told_as_json(coe: Coe, service: Path) -> None:
     ended = coe("route", "-", "--json", "--config", str(service), stdin=PROMPT)
     decision = orjson.loads(ended.out)
-    assert (decision["category"], decision["expert"], decision["abstained"]) == ("code", "coder", False)
+    assert (decision["category"], decision["expert"], decision["abstained"]) == ("python", "coder", False)
     assert sum(decision["probabilities"].values()) == pytest.approx(1)
     assert decision["router_ms"] > 0
 
