@@ -51,7 +51,10 @@ def _with_vllm(name: str) -> object:
         (("COE_EXPERTS__CODER__ADAPTER", "path:nowhere"), "experts.coder.adapter: there is no folder"),
         (("COE_LOGS__FILE", "nowhere/log"), "logs.file: its folder does not exist"),
         (("COE_ROUTER__PATH", "nowhere"), "router.path: "),
-        (("COE_ROUTER__MAP__POETRY", "coder"), "router.map.poetry: the router has no such category; it knows arithmetic,"),
+        (
+            ("COE_ROUTER__MAP__POETRY", "coder"),
+            "router.map.poetry: the router has no such category; it knows arithmetic,",
+        ),
     ],
 )
 def test_what_would_keep_the_service_from_starting_is_told(
