@@ -1,6 +1,7 @@
 # The two commands for newcomers: `make serve` and `make test`. `make help` lists the others.
 PY := .venv/bin/python
 CONFIG ?= configs/local.yaml
+ROWS ?= 100
 
 .DEFAULT_GOAL := help
 .PHONY: help venv serve test check unit engine lock reference router adapters bench-gateway bench-composition clean
@@ -37,7 +38,7 @@ adapters: venv  ## train the adapters that ship, about two hours on one core
 	@scripts/train-adapters
 
 bench-composition: venv  ## the composition beside each of its experts, as a table
-	@$(PY) -m benchmarks.composition
+	@$(PY) -m benchmarks.composition --rows $(ROWS)
 
 bench-gateway: venv  ## the gateway beside LiteLLM's proxy, as a table
 	@$(PY) -m benchmarks.gateway
