@@ -24,7 +24,7 @@ def prepare_models(loaded: LoadedConfig, say: Callable[[str], None]) -> None:
     """Resolves every source of a model or an adapter of the configuration on this machine.
 
     Raises:
-        SourceError: a model or an adapter cannot be had.
+        SourceError: a model cannot be had.
     """
     from coe.config.specs import absolute_source
     from coe.runtime import cache_directory
@@ -35,6 +35,17 @@ def prepare_models(loaded: LoadedConfig, say: Callable[[str], None]) -> None:
             directory = resolve(absolute_source(loaded, model.source), cache_directory(), say)
             say(f"model {name}: {directory}")
     for name, expert in loaded.config.experts.items():
-        if expert.adapter:
-            directory = resolve(absolute_source(loaded, expert.adapter), cache_directory(), say)
-            say(f"adapter of {name}: {directory}")
+        if expert.adapter and expert.load == "start":
+            _prepare_adapter(name, absolute_source(loaded, expert.adapter), say)
+
+
+def _prepare_adapter(name: str, source: str, say: Callable[[str], None]) -> None:
+    """An adapter that cannot be had is told and passed over: the other experts serve without it."""
+    from coe.runtime import cache_directory
+    from workers.errors import SourceError
+    from workers.sources import resolve
+
+    try:
+        say(f"adapter of {name}: {resolve(source, cache_directory(), say)}")
+    except SourceError as error:
+        say(f"adapter of {name} cannot be had: {error}")

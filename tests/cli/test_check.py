@@ -122,3 +122,13 @@ def test_a_prompt_is_read_from_standard_input_and_told_as_json(coe: Coe, service
 def test_an_empty_prompt_is_bad_input(coe: Coe, service: Path) -> None:
     ended = coe("route", " ", "--config", str(service))
     assert (ended.code, ended.err) == (2, "error: The prompt is empty; give some text.\n")
+
+
+def test_an_adapter_that_is_not_there_does_not_keep_the_models_from_being_prepared(
+    coe: Coe, service: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COE_EXPERTS__CODER__ADAPTER", "path:nowhere")
+    ended = coe("prepare", str(service))
+    assert ended.code == 0
+    assert "model base: " in ended.err
+    assert "adapter of coder cannot be had: there is no folder" in ended.err
