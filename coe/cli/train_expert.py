@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -131,7 +132,8 @@ def _stop_asked() -> Iterator[Callable[[], bool]]:
 
     def ask(_: int, __: object) -> None:
         asked.set()
-        _say("finishing this step and saving; once more to leave at once")
+        # Straight to the file: the stream may be in the middle of a line, and does not let itself be entered again.
+        os.write(2, b"\nfinishing this step and saving; once more to leave at once\n")
         for asked_by, handler in before.items():
             signal.signal(asked_by, handler)  # type: ignore[arg-type]  # what `signal` gave
 
