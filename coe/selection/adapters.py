@@ -58,7 +58,7 @@ def read_adapter(folder: Path) -> Adapter:
     """
     path = folder / WEIGHTS_FILE
     try:
-        tensors = dict(deserialize(path.read_bytes()))  # type: ignore[no-untyped-call]
+        tensors = dict(deserialize(path.read_bytes()))  # type: ignore[no-untyped-call]  # safetensors has no types
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}. Name the folder of a LoRA adapter.") from error
     except SafetensorError as error:

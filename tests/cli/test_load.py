@@ -12,7 +12,7 @@ from workers.spec import LoadReport
 
 def report(**fields: object) -> LoadReport:
     usual = {"worker_id": "w-0", "expert": "poet", "state": "ready", "changed": True, "seconds": 0.25}
-    return LoadReport(**(usual | fields))  # type: ignore[arg-type]
+    return LoadReport(**(usual | fields))  # type: ignore[arg-type]  # as tests give them
 
 
 async def test_load_says_where_and_how_long(coe: Coe, gateway: RunningGateway) -> None:

@@ -45,7 +45,7 @@ async def test_the_gateway_knows_at_once_that_an_expert_has_come(
 async def test_an_unloaded_expert_is_a_503_with_the_remedy_and_routed_prompts_go_to_the_general_one(
     start_gateway: StartGateway, make_report: MakeReport, worker: object
 ) -> None:
-    url = worker.url  # type: ignore[attr-defined]
+    url = worker.url  # type: ignore[attr-defined]  # any worker
     gateway = await start_gateway(
         make_report(url, "generalist", worker_id="a"), make_report(url, "poet", worker_id="b", state="unloaded")
     )

@@ -33,7 +33,7 @@ def start(start_worker: StartWorker, tmp_path: Path) -> Start:
         experts = [ExpertSpec(name="plain", model="base")]
         for name in names:
             source = f"path:{tmp_path / name}"
-            experts.append(ExpertSpec(name=name, model="base", adapter=source, load=load))  # type: ignore[arg-type]
+            experts.append(ExpertSpec(name=name, model="base", adapter=source, load=load))  # type: ignore[arg-type]  # a str
         worker = await start_worker(models=(model,), experts=tuple(experts))
         await worker.wait_ready(15)
         return worker
