@@ -47,8 +47,10 @@ def ask_all(
     """Ask every prompt greedily, `together` at a time; `progress` is told how many are done. Raises AskingError."""
     try:
         return asyncio.run(_ask_all(url, model, prompts, max_tokens=max_tokens, together=together, progress=progress))
-    except ExceptionGroup as errors:
-        raise AskingError(str(errors.exceptions[0])) from errors
+    except ExceptionGroup as errors:  # the task group's; one failed request ends all, so the first says what is wrong
+        if isinstance(first := errors.exceptions[0], AskingError):
+            raise first from errors
+        raise
 
 
 async def _ask_all(

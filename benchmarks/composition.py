@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from benchmarks.asking import AskingError, Pass, active_params_b, ask_all, wait_until_ready
 from benchmarks.coe_service import shipped
@@ -76,10 +76,13 @@ def ask(url: str, tasks: Sequence[Task]) -> Asked:
             ask_all(url, model, prompts[:_WARM_UP], max_tokens=8, together=_TOGETHER, progress=lambda _: None)
             bar = bars.add_task(model, total=len(prompts))
             passes[model] = ask_all(
-                url, model, prompts, max_tokens=_MAX_TOKENS, together=_TOGETHER,
-                progress=lambda done, bar=bar: bars.update(bar, completed=done),  # type: ignore[misc]  # one per loop
-            )  # fmt: skip
+                url, model, prompts, max_tokens=_MAX_TOKENS, together=_TOGETHER, progress=_advance(bars, bar)
+            )
     return Asked(tasks, passes, {model: _judge(tasks, found) for model, found in passes.items()})
+
+
+def _advance(bars: Progress, bar: TaskID) -> Callable[[int], None]:
+    return lambda done: bars.update(bar, completed=done)
 
 
 def _judge(tasks: Sequence[Task], found: Pass) -> Scores:

@@ -143,7 +143,7 @@ def _stop_asked() -> Iterator[Callable[[], bool]]:
         yield asked.is_set
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # the same
+            signal.signal(number, handler)  # type: ignore[arg-type]  # what `signal` gave
 
 
 def _summary(trained: Trained, out: Path) -> str:

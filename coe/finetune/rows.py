@@ -16,16 +16,11 @@ from pathlib import Path
 
 import orjson
 
+from coe.messages import Message
 from routers.errors import BadRow, DataError
 from routers.jsonl import numbered_lines
 
 ROLES = ("system", "user", "assistant")
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    role: str
-    content: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,19 +13,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, StrictStr, ValidationError
 
+from coe.messages import Message
 from coe.selection.checks import Check, final_answer
 from routers.errors import BadRow, DataError
 from routers.jsonl import numbered_lines
 
 MIN_SHOTS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One turn of a conversation."""
-
-    role: str
-    content: str
 
 
 @dataclass(frozen=True, slots=True)

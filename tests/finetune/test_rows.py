@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from coe.finetune.rows import Message, fingerprint, read_rows
+from coe.finetune.rows import fingerprint, read_rows
+from coe.messages import Message
 from routers.errors import DataError
 
 WriteRows = Callable[..., Path]

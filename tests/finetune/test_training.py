@@ -18,9 +18,10 @@ from coe.finetune.errors import (
     SplitError,
 )
 from coe.finetune.result import Hooks, Progress, Trained
-from coe.finetune.rows import ChatRow, Message
+from coe.finetune.rows import ChatRow
 from coe.finetune.settings import TrainingSettings
 from coe.finetune.training import Base, finetune, split_rows
+from coe.messages import Message
 
 SETTINGS = TrainingSettings(
     rank=4, batch=4, accumulate=2, steps=12, checkpoint_steps=3, learning_rate=1e-2, device="cpu"

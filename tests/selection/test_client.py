@@ -6,9 +6,10 @@ import httpx
 import pytest
 
 from coe.errors import InvalidRequestError, StartupError
+from coe.messages import Message
 from coe.selection.client import Asking, measure
 from coe.selection.scoring import Candidate
-from coe.selection.shots import Message, Shot
+from coe.selection.shots import Shot
 from tests.selection.scripted_service import Script, ScriptedService, listening
 
 SHOTS = (

@@ -5,7 +5,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from coe.selection.shots import Message, read_shots
+from coe.messages import Message
+from coe.selection.shots import read_shots
 from routers.errors import DataError
 
 GOOD: dict[str, object] = {"prompt": "2 + 2?", "completion": " 2 and 2 make 4.\n", "reference": 4}

@@ -7,8 +7,9 @@ import yaml
 
 from benchmarks.domains.catalogue import TRAINED
 from coe.config.load import load_config
-from coe.finetune.rows import ChatRow, Message, fingerprint
+from coe.finetune.rows import ChatRow, fingerprint
 from coe.finetune.training import split_rows
+from coe.messages import Message
 
 CONFIG = Path(__file__).parents[3] / "configs" / "local.yaml"
 HELDOUT_SHARE = 0.02  # as in scripts/train-adapters
