@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
 
-from routers.encoders import Vectors
+from routers.encoders.encoder import Vectors
 
 # The inverse regularisation strengths that cross-validation chooses from, weakest fit first.
 STRENGTHS = (1.0, 4.0, 16.0)

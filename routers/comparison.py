@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routers.abstention import GENERAL
-from routers.expert_map import ExpertMap
-from routers.outcomes import experts_seen
+from routers.mapping.expert_map import ExpertMap
+from routers.mapping.outcomes import experts_seen
 from routers.prompts import LabelledPrompt
 
 RESAMPLES = 10_000

@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from routers.encoders import Vectors
+from routers.encoders.encoder import Vectors
 
 COLUMNS = 8_192
 MAX_CHARS = 1_500  # bounds the time of a long prompt; its head says what is asked for

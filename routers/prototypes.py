@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from routers.encoders import Vectors
+from routers.encoders.encoder import Vectors
 
 MAX_PER_CATEGORY = 64
 ROWS_PER_PROTOTYPE = 8

@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from routers.abstention import Abstention, Signal
 from routers.classifier import LinearClassifier
-from routers.encoders import EncoderSpec
+from routers.encoders.encoder import EncoderSpec
 from routers.errors import ArtefactError, MapError
-from routers.expert_map import ExpertMap
-from routers.experts import ExpertSize
 from routers.lexicon import COLUMNS, Lexicon
+from routers.mapping.expert_map import ExpertMap
+from routers.mapping.experts import ExpertSize
 from routers.prototypes import Prototypes
 
 RECORD_FILE = "router.json"

@@ -11,12 +11,13 @@ from pathlib import Path
 from routers.abstention import GENERAL
 from routers.artefact import verify_artefact, write_artefact
 from routers.classifier import Features, in_scope_margin
-from routers.encoders import Encoder, Resolve, open_encoder
+from routers.encoders.catalogue import open_encoder
+from routers.encoders.encoder import Encoder, Resolve
+from routers.encoders.static import StaticEncoder
 from routers.errors import EncoderError
-from routers.expert_map import ExpertMap
+from routers.mapping.expert_map import ExpertMap
 from routers.prompts import clip
 from routers.record import Provenance, RouterParts, read_parts, write_parts
-from routers.static_encoder import StaticEncoder
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,12 @@ import orjson
 
 from routers.abstention import fit_abstention
 from routers.classifier import STRENGTHS, LinearClassifier, log_loss
-from routers.encoders import Encoder, Vectors
+from routers.encoders.encoder import Encoder, Vectors
 from routers.errors import DataError, MapError
-from routers.expert_map import ExpertMap, learn_map
-from routers.experts import ExpertSize
 from routers.lexicon import Lexicon, fit_lexicon
-from routers.outcomes import experts_seen, outcome_table
+from routers.mapping.expert_map import ExpertMap, learn_map
+from routers.mapping.experts import ExpertSize
+from routers.mapping.outcomes import experts_seen, outcome_table
 from routers.prompts import LabelledPrompt
 from routers.prototypes import Prototypes
 from routers.ranking import auroc

@@ -20,7 +20,7 @@ from routers.classifier import (
     in_scope_margin,
     log_loss,
 )
-from routers.encoders import Vectors
+from routers.encoders.encoder import Vectors
 from routers.prototypes import Prototypes, fit_prototypes
 from routers.ranking import auroc
 

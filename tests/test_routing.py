@@ -7,7 +7,7 @@ import pytest
 from coe.config.load import LoadedConfig, load_config
 from coe.errors import ConfigError
 from coe.routing import effective_map, find_mismatches, load_router
-from routers.expert_map import ExpertMap
+from routers.mapping.expert_map import ExpertMap
 from routers.router import CategoryRouter
 
 CONFIGS = Path(__file__).parents[1] / "configs"

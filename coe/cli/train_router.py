@@ -50,8 +50,8 @@ def train_router(  # noqa: PLR0917 - typer fills them by name
     from rich.console import Console
 
     from routers.artefact import refuse_foreign
-    from routers.catalogue import build_encoder
-    from routers.experts import read_experts
+    from routers.encoders.catalogue import build_encoder
+    from routers.mapping.experts import read_experts
     from routers.prompts import read_prompts
     from routers.training import MapSettings, train
 

@@ -9,8 +9,8 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
+from routers.encoders.static import StaticEncoder, StaticTable
 from routers.prompts import LabelledPrompt
-from routers.static_encoder import StaticEncoder, StaticTable
 
 _COOKING = "bake boil bread butter chop flour fry garlic oven pan pepper recipe salt simmer soup stir"
 _LAW = "appeal clause contract court defendant evidence judge jury law lease ruling statute sue tort trial verdict"

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score, roc_auc_score
 
 from routers.comparison import bootstrap, compare
-from routers.encoders import Progress, Vectors
+from routers.encoders.encoder import Progress, Vectors
+from routers.encoders.static import StaticEncoder
 from routers.errors import DataError
 from routers.evaluation import evaluate, macro_f1
-from routers.expert_map import ExpertMap
-from routers.experts import ExpertSize
+from routers.mapping.expert_map import ExpertMap
+from routers.mapping.experts import ExpertSize
 from routers.prompts import LabelledPrompt
 from routers.ranking import auroc, recall_at
 from routers.router import CategoryRouter
-from routers.static_encoder import StaticEncoder
 from routers.training import MapSettings, train
 
 MakePrompts = Callable[..., list[LabelledPrompt]]

@@ -8,12 +8,12 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from routers.artefact import MANIFEST, write_artefact
+from routers.encoders.static import StaticEncoder
 from routers.errors import ArtefactChecksumError, ArtefactError, ArtefactVersionError
-from routers.expert_map import ExpertMap
+from routers.mapping.expert_map import ExpertMap
 from routers.prompts import LabelledPrompt
 from routers.record import WEIGHTS_FILE
 from routers.router import CategoryRouter
-from routers.static_encoder import StaticEncoder
 from routers.training import train
 
 MakePrompts = Callable[..., list[LabelledPrompt]]

@@ -3,11 +3,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from routers.encoders import EncoderSpec, Progress, Vectors
+from routers.encoders.encoder import EncoderSpec, Progress, Vectors
+from routers.encoders.static import StaticEncoder
 from routers.errors import BudgetError, DataError, MapError
-from routers.experts import ExpertSize
+from routers.mapping.experts import ExpertSize
 from routers.prompts import LabelledPrompt
-from routers.static_encoder import StaticEncoder
 from routers.training import MapSettings, fingerprint, train
 
 MakePrompts = Callable[..., list[LabelledPrompt]]

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from routers.catalogue import build_encoder
-from routers.distil import principal_components, zipf_weights
-from routers.encoders import MINILM, SentenceTransformerEncoder, open_encoder
+from routers.encoders.catalogue import build_encoder, open_encoder
+from routers.encoders.distil import principal_components, zipf_weights
+from routers.encoders.sentence_transformer import MINILM, SentenceTransformerEncoder
+from routers.encoders.static import StaticEncoder, StaticTable
 from routers.errors import EncoderError
-from routers.static_encoder import StaticEncoder, StaticTable
 
 TEXTS = ["a judge", "boil the soup and add salt " * 20, "prime numbers", "the jury of the court"]
 
@@ -110,7 +110,7 @@ def test_frequent_tokens_weigh_less() -> None:
 
 def test_a_static_router_needs_neither_torch_nor_scikit_learn() -> None:
     code = (
-        "import sys, routers.router, routers.prompts, routers.static_encoder, routers.evaluation, routers.training\n"
+        "import sys, routers.router, routers.prompts, routers.encoders.static, routers.evaluation, routers.training\n"
         "assert not {'torch', 'sklearn', 'transformers'} & set(sys.modules), 'a heavy import'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

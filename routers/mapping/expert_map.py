@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routers.errors import BudgetError, MapError
-from routers.experts import ExpertSize
-from routers.outcomes import OutcomeTable
+from routers.mapping.experts import ExpertSize
+from routers.mapping.outcomes import OutcomeTable
 
 # Of two maps with one score the smaller wins: points of score that a billion active parameters must earn.
 PRICE_OF_A_BILLION = 1e-7

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import numpy as np
 
-from routers.distil import distil
-from routers.encoders import MINILM, Progress, SentenceTransformerEncoder, Vectors
+from routers.encoders.distil import distil
+from routers.encoders.encoder import Progress, Vectors
+from routers.encoders.sentence_transformer import MINILM, SentenceTransformerEncoder
 
 
 class FewTokens:

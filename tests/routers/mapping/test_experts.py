@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from routers.errors import DataError
-from routers.experts import ExpertSize, read_experts
+from routers.mapping.experts import ExpertSize, read_experts
 
 
 def test_a_number_is_active_and_total_and_a_record_tells_them_apart(tmp_path: Path) -> None:

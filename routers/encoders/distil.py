@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from routers.encoders import EncoderSpec, Progress, Vectors
-from routers.static_encoder import StaticEncoder, StaticTable
+from routers.encoders.encoder import EncoderSpec, Progress, Vectors
+from routers.encoders.static import StaticEncoder, StaticTable
 
 COMPONENTS = 256
 

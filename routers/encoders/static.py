@@ -1,7 +1,7 @@
 """A static encoder: a table of one vector per token, a text is the mean of its tokens' vectors.
 
 Flows in: `static.safetensors` (int8 table and a scale per row, which carries the token's weight) and
-`tokenizer.json`. Needs numpy, tokenizers and safetensors, no torch. How a table is made: `routers.distil`.
+`tokenizer.json`. Needs numpy, tokenizers and safetensors, no torch. How a table is made: `routers.encoders.distil`.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from routers.encoders import EncoderSpec, Progress, Vectors
+from routers.encoders.encoder import EncoderSpec, Progress, Vectors
 from routers.errors import EncoderError
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from routers.errors import BudgetError, MapError
-from routers.expert_map import ExpertMap, learn_map
-from routers.experts import ExpertSize
-from routers.outcomes import OutcomeTable, outcome_table
+from routers.mapping.expert_map import ExpertMap, learn_map
+from routers.mapping.experts import ExpertSize
+from routers.mapping.outcomes import OutcomeTable, outcome_table
 from routers.prompts import LabelledPrompt
 
 
