@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from routers.encoders.catalogue import build_encoder, open_encoder
 from routers.encoders.distil import principal_components, zipf_weights
@@ -45,6 +47,17 @@ def test_a_token_is_encoded_as_the_text_that_it_is(minilm: SentenceTransformerEn
     assert minilm.encode_tokens([vocabulary["judge"], vocabulary["soup"]]) == pytest.approx(
         minilm.encode(["judge", "soup"]), abs=1e-4
     )
+
+
+def test_an_encoder_is_itself_wherever_it_lies_and_another_with_other_weights(
+    minilm: SentenceTransformerEncoder, minilm_folder: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(minilm_folder, tmp_path / "copy"))
+    assert SentenceTransformerEncoder.open("path:copy", lambda _: copy).identity() == minilm.identity()
+    weights = load_file(copy / "model.safetensors")
+    weights["embeddings.LayerNorm.bias"][0] += 0.1
+    save_file(weights, copy / "model.safetensors", {"format": "pt"})
+    assert SentenceTransformerEncoder.open("path:copy", lambda _: copy).identity() != minilm.identity()
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
