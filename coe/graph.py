@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -27,17 +26,17 @@ from coe.gateway.fleet import Fleet
 from coe.gateway.loading import LoadPages
 from coe.gateway.pages import ExpertCard, Pages
 from coe.handles import AskedWorkers, ControlledWorkers
+from coe.live_router import LiveRouter
 from coe.plan.cached_expert import CachedExpert
 from coe.plan.executor import Executor
 from coe.plan.expert import Expert
 from coe.plan.worker_expert import WorkerExpert
-from coe.routing import effective_map, load_router
+from coe.routing import Routed, load_routing
 from coe.runtime import Runtime
 from coe.store.client import STORE_ERRORS, open_redis
 from coe.store.directory import RedisDirectory
 from coe.store.response_cache import ResponseCache
 from coe.telemetry.logs import configure_logs, get_logger
-from routers.router import CategoryRouter, Classification
 from workers.errors import WorkerError
 from workers.spec import LoadReport, WorkerReport
 from workers.worker import ExpertWorker
@@ -46,7 +45,6 @@ APPLICATION = "coe"
 GATEWAY = "Gateway"
 UNLIMITED = 1_000_000_000
 SHUTDOWN_S = 20.0
-INLINE_CHARS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +106,19 @@ def _resources(setup: Setup, group: str) -> dict[str, object]:
 
 
 class GatewayDeployment:
-    """Hosts the gateway's ASGI application and the background refresh of its picture of the workers."""
+    """Hosts the gateway's ASGI application and what it keeps fresh in the background."""
 
     def __init__(self, setup: Setup, workers: dict[str, DeploymentHandle], router: DeploymentHandle | None) -> None:
         config = setup.loaded.config
         runtime = setup.runtime
         configure_logs(runtime.log_file, config.logs.level, "gateway")
-        local_router = load_router(setup.loaded, runtime.cache_dir)
+        live_router = None if router else _live_router(setup)
         redis = open_redis(runtime.redis_url)
         sources = (RedisDirectory(redis, config.redis.namespace), AskedWorkers(workers))
         self._fleet = Fleet(sources)
         cache = ResponseCache(redis, config.redis.namespace, config.cache.ttl_s, config.cache.max_answer_kb * 1024)
         executor = Executor(_experts(setup, self._fleet, cache))
-        classifier = _RemoteClassifier(router) if router else _LocalClassifier(local_router)
-        decider = Decider(classifier, list(config.experts), effective_map(config, local_router), config.router.general)
+        decider = Decider(live_router or _RemoteRouter(router), list(config.experts), config.router.general)
         max_body = int(config.server.max_body_mb * 1e6)
         limits = ChatLimits(max_body, config.server.max_concurrent, config.server.ping_interval_s)
         self._chat = ChatEndpoint(decider, executor, limits, log_prompts=config.logs.prompts)
@@ -133,15 +130,17 @@ class GatewayDeployment:
         control = ControlledWorkers({group: (handle, config.experts_of(group)) for group, handle in workers.items()})
         loading = LoadPages(control, self._fleet, list(config.experts), config.router.general)
         self._app = build_app(self._chat, pages, loading, config.server.request_timeout_s, repeats_id=False)
-        self._refreshing = asyncio.get_running_loop().create_task(self._fleet.keep_fresh())
+        loop = asyncio.get_running_loop()
+        self._background = [loop.create_task(self._fleet.keep_fresh())]
+        if live_router:
+            self._background.append(loop.create_task(live_router.keep_current()))
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         return self._app
 
     async def check_health(self) -> None:
         """Serve replaces the replica when this raises."""
-        if self._refreshing.done():
-            self._refreshing.result()
+        _raise_ended(self._background)
 
     async def drain(self, timeout_s: float) -> bool:
         """Refuses new requests and waits for the running ones; False where some were cut off."""
@@ -201,38 +200,37 @@ class RouterDeployment:
 
     def __init__(self, setup: Setup) -> None:
         configure_logs(setup.runtime.log_file, setup.loaded.config.logs.level, "router")
-        self._classifier = _LocalClassifier(load_router(setup.loaded, setup.runtime.cache_dir))
+        self._router = _live_router(setup)
+        self._background = [asyncio.get_running_loop().create_task(self._router.keep_current())]
 
-    async def classify(self, text: str) -> Classification:
-        return await self._classifier.classify(text)
+    async def route(self, text: str) -> Routed:
+        return await self._router.route(text)
 
-
-class _LocalClassifier:
-    """Classifies in one thread, so that the event loop goes on.
-
-    But a static encoder takes less for a short text (a third of a millisecond) than handing it over and back does: two
-    threads of one interpreter wait for each other.
-    """
-
-    def __init__(self, router: CategoryRouter) -> None:
-        self._router = router
-        self._inline_chars = INLINE_CHARS if router.encoder.spec.kind == "static" else 0
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="router")
-
-    async def classify(self, text: str) -> Classification:
-        if len(text) <= self._inline_chars:
-            return self._router.classify(text)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._router.classify, text)
+    async def check_health(self) -> None:
+        """Serve replaces the replica when this raises."""
+        _raise_ended(self._background)
 
 
-class _RemoteClassifier:
+class _RemoteRouter:
     def __init__(self, handle: DeploymentHandle) -> None:
         self._handle = handle
 
-    async def classify(self, text: str) -> Classification:
-        found = await self._handle.classify.remote(text)
-        assert isinstance(found, Classification)
+    async def route(self, text: str) -> Routed:
+        found = await self._handle.route.remote(text)
+        assert isinstance(found, Routed)
         return found
+
+
+def _live_router(setup: Setup) -> LiveRouter:
+    loaded = setup.loaded
+    return LiveRouter(loaded.path(loaded.config.router.path), partial(load_routing, loaded, setup.runtime.cache_dir))
+
+
+def _raise_ended(tasks: list[asyncio.Task[None]]) -> None:
+    """Background work never ends by itself: what ended it is raised."""
+    for task in tasks:
+        if task.done():
+            task.result()
 
 
 def _experts(setup: Setup, fleet: Fleet, cache: ResponseCache) -> dict[str, Expert]:

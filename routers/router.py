@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from routers.abstention import GENERAL
-from routers.artefact import verify_artefact, write_artefact
+from routers.artefact import recover_artefact, verify_artefact, write_artefact
 from routers.classifier import Features, in_scope_margin
 from routers.encoders.catalogue import open_encoder
 from routers.encoders.encoder import Encoder, Resolve, SavedEncoder
@@ -53,12 +53,13 @@ class CategoryRouter:
 
         Raises ArtefactError (and its kinds) or EncoderError.
         """
+        recover_artefact(directory)
         verify_artefact(directory)
         parts = read_parts(directory)
         return cls(parts, open_encoder(parts.encoder, directory, resolve))
 
     def save(self, directory: Path) -> None:
-        """Write a router directory; an older one there is replaced. Raises ArtefactError."""
+        """Write a router directory; an older one there becomes `DIRECTORY.previous`. Raises ArtefactError."""
         write_artefact(directory, self._write)
 
     def _write(self, folder: Path) -> None:

@@ -19,13 +19,14 @@ from starlette.types import ASGIApp
 from coe.config.models import CacheConfig
 from coe.gateway.app import build_app
 from coe.gateway.chat import ChatEndpoint, ChatLimits
-from coe.gateway.decision import Decider
+from coe.gateway.decision import Decider, PromptRouter
 from coe.gateway.fleet import Fleet
 from coe.gateway.loading import LoadPages, Verb
 from coe.gateway.pages import ExpertCard, Pages
 from coe.plan.cached_expert import CachedExpert
 from coe.plan.executor import Executor
 from coe.plan.worker_expert import WorkerExpert
+from coe.routing import Routed
 from coe.store.response_cache import ResponseCache
 from routers.router import Classification
 from tests.scripted_worker import until
@@ -34,17 +35,25 @@ from workers.spec import LoadReport, WorkerReport
 TOKEN = "token-of-the-tests"
 EXPERTS = ("generalist", "poet")
 GENERAL = "generalist"
+ROUTER_VERSION = "0123456789ab"
 PROBABILITIES = {"poetry": 0.9, "law": 0.1}
 
 
 class ScriptedClassifier:
-    """Knows poetry by the word; abstains where it reads `unclear`; `texts` keeps what it was asked."""
+    """Knows poetry by the word and sends it to the poet; abstains where it reads `unclear`.
+
+    `texts` keeps what it was asked.
+    """
 
     def __init__(self) -> None:
         self.texts: list[str] = []
 
-    async def classify(self, text: str) -> Classification:
+    async def route(self, text: str) -> Routed:
         self.texts.append(text)
+        found = self._classify(text)
+        return Routed(found, "poet" if found.category == "poetry" else GENERAL, ROUTER_VERSION)
+
+    def _classify(self, text: str) -> Classification:
         if "unclear" in text:
             return Classification("general", 0.8, abstained=True, in_scope=0.2, probabilities=PROBABILITIES)
         category = "poetry" if "poem" in text else "law"
@@ -127,13 +136,14 @@ class RunningGateway:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Of one gateway."""
+    """Of one gateway. `router`: another one than the scripted classifier."""
 
     timeout_s: float = 20.0
     ping_interval_s: float = 10.0
     max_concurrent: int = 64
     max_body_bytes: int = 100_000
     cache: CacheConfig = field(default_factory=CacheConfig)
+    router: PromptRouter | None = None
 
 
 MakeReport = Callable[..., WorkerReport]
@@ -153,7 +163,7 @@ async def enter_gateway(
     experts = {
         name: CachedExpert(WorkerExpert(name, fleet, session, TOKEN), store, cache.mode, name, None) for name in EXPERTS
     }
-    decider = Decider(classifier, EXPERTS, {"poetry": "poet"}, GENERAL)
+    decider = Decider(settings.router or classifier, EXPERTS, GENERAL)
     limits = ChatLimits(settings.max_body_bytes, settings.max_concurrent, settings.ping_interval_s)
     chat = ChatEndpoint(decider, Executor(experts), limits)
     cards = [ExpertCard(name, f"The {name}.", 0.135) for name in EXPERTS]

@@ -18,6 +18,7 @@ from coe.cli.eval_router import eval_router
 from coe.cli.load import load, unload
 from coe.cli.prepare import prepare
 from coe.cli.ps import ps
+from coe.cli.rollback_router import rollback_router
 from coe.cli.route import route
 from coe.cli.schema import schema
 from coe.cli.select_experts import select_experts
@@ -47,6 +48,7 @@ app.command("schema", rich_help_panel=SERVICE)(schema)
 app.command("route", rich_help_panel=ROUTER)(route)
 app.command("train-router", rich_help_panel=ROUTER)(train_router)
 app.command("eval-router", rich_help_panel=ROUTER)(eval_router)
+app.command("rollback-router", rich_help_panel=ROUTER)(rollback_router)
 app.command("train-expert", rich_help_panel=EXPERTS)(train_expert)
 app.command("select-experts", rich_help_panel=EXPERTS)(select_experts)
 
