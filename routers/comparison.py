@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routers.abstention import GENERAL
+from routers.gain import Gain, bootstrap
 from routers.mapping.expert_map import ExpertMap
 from routers.mapping.outcomes import experts_seen
 from routers.prompts import LabelledPrompt
-
-RESAMPLES = 10_000
-_CHUNK = 500
+from routers.router import Classification
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +40,6 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class Gain:
-    """Routed minus best single: mean, its 95 % interval and two-sided p-value, by a paired bootstrap."""
-
-    mean: float | None = None
-    ci95: tuple[float, float] | None = None
-    p_value: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class OutcomeFigures:
     """Means over the rows that hold an outcome of every expert of the pool. `co_failure`: share that all fail."""
 
@@ -64,11 +54,11 @@ class OutcomeFigures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scored:
-    """Rows that can be compared on: `scores` (rows, experts), and the category found and true of each row."""
+    """Rows that can be compared on: `scores` (rows, experts), the expert chosen and the true category of each row."""
 
     experts: Sequence[str]
     scores: NDArray[np.float64]
-    found: Sequence[str]
+    chosen: Sequence[str | None]
     true: Sequence[str | None]
 
     def of(self, chosen: Sequence[str]) -> NDArray[np.float64]:
@@ -79,10 +69,10 @@ class _Scored:
 
 
 def compare(
-    prompts: Sequence[LabelledPrompt], categories: Sequence[str], expert_map: ExpertMap | None, seed: int
+    prompts: Sequence[LabelledPrompt], answers: Sequence[Classification], expert_map: ExpertMap | None, seed: int
 ) -> OutcomeFigures:
-    """Figures of routing `prompts` by the `categories` found for them. Without a map, those that need none."""
-    rows = _scored(prompts, categories, expert_map)
+    """Figures of sending `prompts` to the experts of their `answers`. Without a map, those that need none."""
+    rows = _scored(prompts, answers, expert_map)
     if rows is None:
         return OutcomeFigures()
     means = rows.scores.mean(axis=0)
@@ -93,7 +83,7 @@ def compare(
     co_failure = float((rows.scores.max(axis=1) <= 0).mean())
     if expert_map is None:
         return OutcomeFigures(best_single=best_single, random=random, oracle=oracle, co_failure=co_failure)
-    chosen = [expert_map.expert_for(category) for category in rows.found]
+    chosen = [expert or expert_map.default for expert in rows.chosen]
     routed = rows.of(chosen)
     return OutcomeFigures(
         routed=Routed(float(routed.mean()), _active(expert_map, chosen)),
@@ -107,7 +97,7 @@ def compare(
 
 
 def _scored(
-    prompts: Sequence[LabelledPrompt], categories: Sequence[str], expert_map: ExpertMap | None
+    prompts: Sequence[LabelledPrompt], answers: Sequence[Classification], expert_map: ExpertMap | None
 ) -> _Scored | None:
     seen = experts_seen(prompts)
     experts = seen if expert_map is None else [name for name in seen if name in expert_map.pool]
@@ -122,7 +112,7 @@ def _scored(
     return _Scored(
         experts=experts,
         scores=np.array([[prompts[i].outcomes[name] for name in experts] for i in kept]),
-        found=[categories[i] for i in kept],
+        chosen=[answers[i].expert for i in kept],
         true=[_true(prompts[i]) for i in kept],
     )
 
@@ -145,18 +135,3 @@ def _true_category(rows: _Scored, expert_map: ExpertMap) -> Score:
 def _active(expert_map: ExpertMap, chosen: Sequence[str]) -> float | None:
     sizes = [size.active_params_b for name in chosen if (size := expert_map.pool[name]) is not None]
     return float(np.mean(sizes)) if len(sizes) == len(chosen) else None
-
-
-def bootstrap(differences: NDArray[np.float64], seed: int) -> Gain:
-    """Mean of paired `differences` (n,) with its interval and p-value, from 10,000 resamples."""
-    rng = np.random.default_rng(seed)
-    values, counts = np.unique(differences, return_counts=True)
-    # How often each value is drawn is all that matters, and is drawn at once.
-    shares, size = counts / counts.sum(), len(differences)
-    means = np.concatenate(
-        [rng.multinomial(size, shares, size=_CHUNK) @ values / size for _ in range(RESAMPLES // _CHUNK)]
-    )
-    low, high = np.quantile(means, [0.025, 0.975])
-    tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
-    p_value = min(1.0, 2 * (tail + 1) / (RESAMPLES + 1))
-    return Gain(float(differences.mean()), (float(low), float(high)), p_value)

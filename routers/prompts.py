@@ -1,6 +1,6 @@
 """Labelled prompts: in come JSONL files (plain or .gz), out go typed rows; every bad row is named by file and line.
 
-Also decides which text of a chat is classified: `prompt_text`.
+Also says what the user said in a chat (`user_turns`) and which of it belongs together (`last_words`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ _SEPARATOR = "\n"
 
 @dataclass(frozen=True, slots=True)
 class LabelledPrompt:
-    """One row. `text` is what is classified.
+    """One row. `text` is what is learned from; of a chat, `turns` are what its user said.
 
     `labelled` tells a row without a category (False: nothing is known) from one whose category is null
     (True and `category is None`: out of scope). `outcomes` are scores in [0, 1] by expert name.
@@ -32,6 +32,7 @@ class LabelledPrompt:
     answers: Mapping[str, str] = field(default_factory=dict)
     reference: str | None = None
     id: str | None = None
+    turns: tuple[str, ...] = ()
 
     @property
     def out_of_scope(self) -> bool:
@@ -46,19 +47,24 @@ def clip(text: str, limit: int = MAX_CHARS) -> str:
     return f"{text[: limit - tail - 1]}{_SEPARATOR}{text[-tail:]}"
 
 
-def prompt_text(messages: Sequence[object], *, limit: int = MAX_CHARS) -> str:
-    """The text of a chat that is classified, at most `limit` characters.
+def user_turns(messages: Sequence[object], *, limit: int = MAX_CHARS) -> tuple[str, ...]:
+    """What the user said in a chat, in order, each at most `limit` characters.
 
-    It is the last user message; while that is short ("and in French?") earlier user messages are put before it.
-    Only text is read: strings, and content parts of type `text`.
-    Raises ValueError where there is no user message with text.
+    Only text is read: strings, and content parts of type `text`. Raises ValueError where there is none.
     """
-    users = [text for message in messages if (text := _user_text(message))]
-    if not users:
+    turns = tuple(clip(text, limit) for message in messages if (text := _user_text(message)))
+    if not turns:
         raise ValueError("`messages` holds no user message with text")
-    chosen = [clip(users.pop(), limit)]
-    while users and sum(map(len, chosen)) < SHORT_CHARS:
-        chosen.insert(0, clip(users.pop(), limit))
+    return turns
+
+
+def last_words(turns: Sequence[str], *, limit: int = MAX_CHARS) -> str:
+    """The last of `turns`; while that is short ("and in French?") earlier ones are put before it."""
+    chosen = [turns[-1]]
+    for turn in reversed(turns[:-1]):
+        if sum(map(len, chosen)) >= SHORT_CHARS:
+            break
+        chosen.insert(0, turn)
     return clip(_SEPARATOR.join(chosen), limit)
 
 
@@ -107,8 +113,10 @@ def parse_prompt(line: bytes) -> LabelledPrompt:
         raise ValueError(f"not JSON: {error}") from error
     if not isinstance(row, dict):
         raise ValueError("a row must be a JSON object")  # noqa: TRY004 - a fault of the data
+    turns = _turns(row)
     return LabelledPrompt(
-        text=_text(row),
+        text=last_words(turns),
+        turns=turns,
         category=_category(row),
         labelled="category" in row,
         outcomes=_outcomes(row),
@@ -118,16 +126,16 @@ def parse_prompt(line: bytes) -> LabelledPrompt:
     )
 
 
-def _text(row: Mapping[str, object]) -> str:
+def _turns(row: Mapping[str, object]) -> tuple[str, ...]:
     match row:
         case {"prompt": _, "messages": _}:
             raise ValueError("give `prompt` or `messages`, not both")
         case {"prompt": str(prompt)} if prompt.strip():
-            return clip(prompt.strip())
+            return (clip(prompt.strip()),)
         case {"prompt": _}:
             raise ValueError("`prompt` must be a non-empty string")
         case {"messages": list(messages)}:
-            return prompt_text(messages)
+            return user_turns(messages)
         case {"messages": _}:
             raise ValueError("`messages` must be a list")
         case _:

@@ -1,7 +1,6 @@
 """Prototypes: typical points of each category in the encoder's space; in come vectors, out come distances to them.
 
-Two stages read them: the classifier takes closeness to each prototype as features beside the vector itself, which
-lets a linear model bend its borders, and abstention takes the distance to the nearest one.
+Abstention reads them: what is far from all is strange, however sure the classifier is.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +12,6 @@ from routers.encoders.encoder import Vectors
 
 MAX_PER_CATEGORY = 64
 ROWS_PER_PROTOTYPE = 8
-SHARPNESS = 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,14 +31,10 @@ class Prototypes:
         distances: Vectors = np.maximum(squares - 2 * products, 0)
         return distances
 
-    def features(self, vectors: Vectors) -> Vectors:
-        """(n, dim + prototypes): the vector, then its closeness to each prototype, in (0, 1]."""
-        return np.hstack([vectors, np.exp(-SHARPNESS * self.squared_distances(vectors))])
-
-    def typicality(self, vectors: Vectors) -> NDArray[np.float64]:
-        """(n,), 0 or less: minus the squared distance to the nearest prototype."""
-        nearest: NDArray[np.float64] = self.squared_distances(vectors).min(axis=1).astype(np.float64)
-        return -nearest
+    def nearest(self, vectors: Vectors) -> NDArray[np.float64]:
+        """(n,): squared distance to the nearest prototype, from 0 to 4 between unit vectors."""
+        distances: NDArray[np.float64] = self.squared_distances(vectors).min(axis=1).astype(np.float64)
+        return distances
 
 
 def fit_prototypes(vectors: Vectors, labels: NDArray[np.int64], seed: int) -> Prototypes:

@@ -1,22 +1,32 @@
-"""The category router: in comes a prompt's text, out comes its category, or `general` where it will not decide.
+"""The category router: in comes what a user said, out come its category and the expert to ask, or `general`.
 
-text -> clip -> encoder -> vector and prototypes -> linear classifier -> probabilities
-             -> lexicon -> words                 ->                   -> in-scope score -> abstain?
+text -> clip -> encoder -> vector -> linear classifier -> probabilities -> category -> expert map, or chooser -> expert
+             -> lexicon -> words ->                    -> signals, distance to prototypes -> abstain?
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from routers.abstention import GENERAL
 from routers.artefact import recover_artefact, verify_artefact, write_artefact
-from routers.classifier import Features, in_scope_margin
+from routers.classifier import Features
 from routers.encoders.catalogue import open_encoder
-from routers.encoders.encoder import Encoder, Resolve, SavedEncoder
+from routers.encoders.encoder import Encoder, Resolve, SavedEncoder, Vectors
 from routers.errors import EncoderError
+from routers.mapping.estimators import Inputs
 from routers.mapping.expert_map import ExpertMap
-from routers.prompts import clip
+from routers.mapping.paired import PairedScores
+from routers.prompts import SHORT_CHARS, clip, last_words
+from routers.prototypes import Prototypes
 from routers.record import Provenance, RouterParts, read_parts, write_parts
+from routers.signals import measure
+
+# A short message changes the subject of a conversation where it is this clear on its own.
+CHANGES_SUBJECT = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +34,9 @@ class Classification:
     """What the router says of one prompt.
 
     `category`: the likeliest one, or `general` when `abstained`. `probabilities`: calibrated, by category, before
-    abstention; they sum to 1. `in_scope` in [0, 1]: the share of in-scope prompts that are less typical.
-    `confidence` in [0, 1]: the probability of `category`; when abstained, 1 - `in_scope`.
+    abstention; they sum to 1. `in_scope` in (0, 1]: the share of in-scope prompts that are no more at home.
+    `confidence` in [0, 1]: the probability of `category`; when abstained, 1 - `in_scope`. `expert`: whom the learned
+    map or chooser would ask; None where the router learned none.
     """
 
     category: str
@@ -33,6 +44,7 @@ class Classification:
     abstained: bool
     in_scope: float
     probabilities: dict[str, float]
+    expert: str | None = None
 
     @property
     def likeliest(self) -> str:
@@ -77,6 +89,25 @@ class CategoryRouter:
         return self._parts.expert_map
 
     @property
+    def paired(self) -> PairedScores | None:
+        """The outcomes that the map was learned from, by category and `general`; None where it was not learned."""
+        return self._parts.paired
+
+    @property
+    def chooses_by_prompt(self) -> bool:
+        """Whether experts are chosen prompt by prompt, and not by category alone."""
+        return self._parts.chooser is not None
+
+    @property
+    def prototypes(self) -> Prototypes:
+        return self._parts.prototypes
+
+    @property
+    def reject_rate(self) -> float:
+        """The share of in-scope prompts, in [0, 1), that goes to `general`."""
+        return self._parts.abstention.reject_rate
+
+    @property
     def encoder(self) -> Encoder:
         return self._encoder
 
@@ -84,9 +115,10 @@ class CategoryRouter:
     def provenance(self) -> Provenance:
         return self._parts.provenance
 
-    def with_map(self, expert_map: ExpertMap | None) -> "CategoryRouter":
-        """The same router with another expert map; the encoder is shared."""
-        return CategoryRouter(replace(self._parts, expert_map=expert_map), self._encoder)
+    def with_map(self, expert_map: ExpertMap | None, paired: PairedScores | None = None) -> "CategoryRouter":
+        """The same router with another expert map, and no chooser; the encoder is shared."""
+        parts = replace(self._parts, expert_map=expert_map, paired=paired, chooser=None)
+        return CategoryRouter(parts, self._encoder)
 
     def with_encoder(self, encoder: Encoder) -> "CategoryRouter":
         """The same router with its encoder behind a cache, or without one. Raises EncoderError: it is another."""
@@ -94,9 +126,28 @@ class CategoryRouter:
             raise EncoderError(f"The router was trained with {self._parts.encoder}, not with {encoder.spec}")
         return CategoryRouter(self._parts, encoder)
 
+    def forced(self, reason: str) -> "CategoryRouter":
+        """The same router, marked as written although `reason` spoke against it."""
+        provenance = replace(self._parts.provenance, forced=reason)
+        return CategoryRouter(replace(self._parts, provenance=provenance), self._encoder)
+
     def classify(self, text: str) -> Classification:
         """The category of one prompt. Blocks for the encoder's time; of a long text head and tail are read."""
         return self.classify_batch([text])[0]
+
+    def classify_turns(self, turns: Sequence[str]) -> Classification:
+        """The category of what a user said last; `turns` are what the user said so far, one or more.
+
+        A short message ("and in French?") stays on the category of what was said before, unless it is clear on its
+        own and does not read otherwise after it.
+        """
+        last = turns[-1]
+        if len(turns) == 1 or len(last) >= SHORT_CHARS:
+            return self.classify(last)
+        alone, together, before = self.classify_batch([last, last_words(turns), last_words(turns[:-1])])
+        if alone.confidence >= CHANGES_SUBJECT and not alone.abstained and together.likeliest == alone.category:
+            return alone
+        return together if before.abstained else before
 
     def classify_batch(self, texts: Sequence[str]) -> list[Classification]:
         """The categories of prompts, in order."""
@@ -107,25 +158,40 @@ class CategoryRouter:
         vectors = self._encoder.encode(clipped)
         if vectors.shape != (len(texts), parts.encoder.dim):
             raise EncoderError(f"The encoder gave {vectors.shape}, not {(len(texts), parts.encoder.dim)}")
-        features = Features(parts.prototypes.features(vectors), parts.lexicon.features(clipped))
-        logits = parts.classifier.logits(features)
+        logits = parts.classifier.logits(Features(vectors, parts.lexicon.features(clipped)))
         probabilities = parts.classifier.probabilities(logits)
-        margin = parts.abstention.signal == "margin"
-        signal = in_scope_margin(logits) if margin else parts.prototypes.typicality(vectors)
-        scores = parts.abstention.scores(signal)
-        rejected = parts.abstention.rejects(scores)
+        signals = parts.abstention.evidence.signals
+        distances = parts.prototypes.nearest(vectors) if "distance" in signals else np.zeros(len(texts))
+        scores = parts.abstention.scores(measure(signals, logits, distances, len(self.categories)))
+        abstained = parts.abstention.rejects(scores)
+        found = np.where(abstained, len(self.categories), probabilities.argmax(axis=1))
+        experts = self._experts(found, vectors, probabilities)
         return [
-            self._classification(row, float(score), bool(abstained))
-            for row, score, abstained in zip(probabilities.tolist(), scores, rejected, strict=True)
+            self._classification(*row)
+            for row in zip(found.tolist(), probabilities.tolist(), scores.tolist(), experts, strict=True)
         ]
 
-    def _classification(self, row: list[float], score: float, abstained: bool) -> Classification:
-        probabilities = dict(zip(self.categories, row, strict=True))
-        best = max(range(len(row)), key=row.__getitem__)
+    def _experts(
+        self, found: NDArray[np.int64], vectors: Vectors, probabilities: NDArray[np.float64]
+    ) -> Sequence[str | None]:
+        expert_map, chooser = self._parts.expert_map, self._parts.chooser
+        if expert_map is None:
+            return [None] * len(found)
+        names = (*self.categories, GENERAL)
+        mapped = [expert_map.expert_for(names[i]) for i in found.tolist()]
+        if chooser is None:
+            return mapped
+        chosen = chooser.experts_for(Inputs(vectors, probabilities))
+        undecided = len(self.categories)
+        return [of_map if i == undecided else own for i, of_map, own in zip(found, mapped, chosen, strict=True)]
+
+    def _classification(self, found: int, row: list[float], score: float, expert: str | None) -> Classification:
+        abstained = found == len(self.categories)
         return Classification(
-            category=GENERAL if abstained else self.categories[best],
-            confidence=1 - score if abstained else row[best],
+            category=GENERAL if abstained else self.categories[found],
+            confidence=1 - score if abstained else row[found],
             abstained=abstained,
             in_scope=score,
-            probabilities=probabilities,
+            probabilities=dict(zip(self.categories, row, strict=True)),
+            expert=expert,
         )
