@@ -8,7 +8,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -45,7 +45,7 @@ def write_artefact(directory: Path, write_files: Callable[[Path], None]) -> None
         new = staging / "new"
         new.mkdir()
         write_files(new)
-        files = {path.name: _describe(path) for path in sorted(new.iterdir())}
+        files = {path.relative_to(new).as_posix(): _describe(path) for path in sorted(new.rglob("*")) if path.is_file()}
         (new / MANIFEST).write_text(_Manifest(files=files).model_dump_json(indent=2) + "\n", encoding="utf-8")
         if directory.exists():
             directory.rename(staging / "old")
@@ -89,7 +89,7 @@ def verify_artefact(directory: Path) -> dict[str, Path]:
     paths: dict[str, Path] = {}
     for name, record in _read_manifest(directory).files.items():
         path = directory / name
-        if Path(name).name != name:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise ArtefactError(f"The router's manifest names a file outside of its directory: {name!r}")
         if not path.is_file():
             raise ArtefactError(f"The router {directory} is incomplete: {name!r} is missing. Train it again")

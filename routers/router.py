@@ -87,6 +87,10 @@ class CategoryRouter:
         """The same router with another expert map; the encoder is shared."""
         return CategoryRouter(replace(self._parts, expert_map=expert_map), self._encoder)
 
+    def with_provenance(self, provenance: Provenance) -> "CategoryRouter":
+        """The same router that says of itself what only its trainer's caller knows."""
+        return CategoryRouter(replace(self._parts, provenance=provenance), self._encoder)
+
     def with_encoder(self, encoder: Encoder) -> "CategoryRouter":
         """The same router with its encoder behind a cache, or without one. Raises EncoderError: it is another."""
         if encoder.spec != self._parts.encoder:

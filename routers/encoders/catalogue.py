@@ -5,7 +5,7 @@ from typing import assert_never
 
 from routers.encoders.cached import STORE_FILE, CachedEncoder, IdentifiedEncoder
 from routers.encoders.encoder import Encoder, EncoderSpec, Progress, Resolve
-from routers.encoders.sentence_transformer import MINILM, SentenceTransformerEncoder
+from routers.encoders.sentence_transformer import MINILM, TUNED, TUNED_FOLDER, SentenceTransformerEncoder
 from routers.encoders.static import StaticEncoder
 from routers.encoders.vector_store import VectorStore
 from routers.errors import EncoderError
@@ -32,12 +32,15 @@ def build_encoder(
 
 
 def open_encoder(spec: EncoderSpec, folder: Path, resolve: Resolve) -> Encoder:
-    """The encoder that `spec` describes; `folder` is the router's, where a static encoder keeps its table.
+    """The encoder that `spec` describes; `folder` is the router's, where a static encoder keeps its table
+    and a tuned one its weights.
 
     Raises EncoderError where it cannot be opened or is not of the size that the router was trained with.
     """
     encoder: Encoder
     match spec.kind:
+        case "sentence-transformers" if spec.source.startswith(TUNED):
+            encoder = SentenceTransformerEncoder.open(spec.source, lambda _: folder / TUNED_FOLDER)
         case "sentence-transformers":
             encoder = SentenceTransformerEncoder.open(spec.source, resolve)
         case "static":
