@@ -5,6 +5,7 @@ from typing import assert_never
 
 from routers.encoders.cached import STORE_FILE, CachedEncoder, IdentifiedEncoder
 from routers.encoders.encoder import Encoder, EncoderSpec, Progress, Resolve
+from routers.encoders.onnx_int8 import OnnxEncoder
 from routers.encoders.sentence_transformer import MINILM, TUNED, TUNED_FOLDER, SentenceTransformerEncoder
 from routers.encoders.static import StaticEncoder
 from routers.encoders.vector_store import VectorStore
@@ -16,7 +17,7 @@ DEFAULT_ENCODER = "minilm"
 def build_encoder(
     name: str, resolve: Resolve, progress: Progress | None = None, *, cache: Path | None = None
 ) -> Encoder:
-    """`minilm`, `static` (distilled from it, half a minute), or the source of a sentence-transformers model.
+    """`minilm`, `minilm-onnx` or `static`, which are made of it now, or the source of a sentence-transformers model.
 
     `cache`: a folder where distilled tables are kept, or None. Raises EncoderError, and what `resolve` raises.
     """
@@ -27,6 +28,10 @@ def build_encoder(
             from routers.encoders.distilled import distilled  # noqa: PLC0415 - only where one is made
 
             return distilled(MINILM, resolve, cache=None if cache is None else cache / "distilled", progress=progress)
+        case "minilm-onnx":
+            from routers.encoders.onnx_export import export_int8  # noqa: PLC0415 - only where one is made
+
+            return export_int8(SentenceTransformerEncoder.open(MINILM, resolve))
         case source:
             return SentenceTransformerEncoder.open(source, resolve)
 
@@ -45,6 +50,8 @@ def open_encoder(spec: EncoderSpec, folder: Path, resolve: Resolve) -> Encoder:
             encoder = SentenceTransformerEncoder.open(spec.source, resolve)
         case "static":
             encoder = StaticEncoder.load(folder, spec)
+        case "onnx-int8":
+            encoder = OnnxEncoder.load(folder, spec)
         case _:
             assert_never(spec.kind)
     if encoder.spec.dim != spec.dim:

@@ -12,7 +12,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-EncoderKind = Literal["sentence-transformers", "static"]
+EncoderKind = Literal["sentence-transformers", "static", "onnx-int8"]
 Vectors = NDArray[np.float32]
 Resolve = Callable[[str], Path]
 Progress = Callable[[int, int], None]

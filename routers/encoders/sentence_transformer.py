@@ -62,6 +62,11 @@ class SentenceTransformerEncoder:
         """Whether the weights are this router's own, and lie in its folder."""
         return self.spec.source.startswith(TUNED)
 
+    @property
+    def model(self) -> "SentenceTransformer":
+        """What runs, to be looked at and not to be changed."""
+        return self._model
+
     def trainable_copy(self) -> "tuple[SentenceTransformerEncoder, SentenceTransformer]":
         """An encoder of its own with the same weights, and the model in it: train that before the encoder is used."""
         model = copy.deepcopy(self._model)
