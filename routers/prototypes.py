@@ -38,18 +38,22 @@ class Prototypes:
         return np.hstack([vectors, np.exp(-SHARPNESS * self.squared_distances(vectors))])
 
     def typicality(self, vectors: Vectors) -> NDArray[np.float64]:
-        """(n,), 0 or less: minus the squared distance to the nearest prototype."""
+        """(n,), 0 or less: minus the squared distance to the nearest prototype; without any, 0 for all."""
+        if not len(self.centres):
+            return np.zeros(len(vectors))
         nearest: NDArray[np.float64] = self.squared_distances(vectors).min(axis=1).astype(np.float64)
         return -nearest
 
 
 def fit_prototypes(vectors: Vectors, labels: NDArray[np.int64], seed: int) -> Prototypes:
-    """k-means within each category: one prototype for eight rows, at most 64 a category.
+    """k-means within each category: one prototype for eight rows, at most 64 a category; none without an encoder.
 
     Deterministic on one thread; several add up the centres in any order.
     """
     from sklearn.cluster import KMeans  # noqa: PLC0415 - training only
 
+    if not vectors.shape[1]:  # a router that reads words alone
+        return Prototypes(np.zeros((0, 0), dtype=np.float32))
     centres: list[Vectors] = []
     for label in np.unique(labels):
         rows = vectors[labels == label]

@@ -39,7 +39,11 @@ def train_router(  # noqa: PLR0917 - typer fills them by name
     ] = None,
     encoder: Annotated[
         str,
-        typer.Option("--encoder", help="minilm, static (much faster, less exact), or the source of a model."),
+        typer.Option(
+            "--encoder",
+            help="minilm, minilm-onnx (int8), static (much faster, less exact), words (none), or a model's source; "
+            "several: static+minilm.",
+        ),
     ] = "minilm",
     reject_rate: Annotated[
         float,
