@@ -17,6 +17,7 @@ _PATHS = {
     "static": "`static`, the router that ships",
     "static, unseen words": "the same, every word new",
     "minilm": "`minilm`",
+    "minilm-onnx": "`minilm-onnx`",
     "bare minilm": "MiniLM's encoding alone (sentence-transformers)",
     "scikit-learn": "TF-IDF and logistic regression (scikit-learn)",
 }

@@ -7,7 +7,7 @@ whole or not at all, and the one that it replaces is kept beside it (`routers.ge
 
 import hashlib
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -47,7 +47,9 @@ def write_artefact(directory: Path, write_files: Callable[[Path], None]) -> None
 
     def write(folder: Path) -> None:
         write_files(folder)
-        files = {path.name: _describe(path) for path in sorted(folder.iterdir())}
+        files = {
+            path.relative_to(folder).as_posix(): _describe(path) for path in sorted(folder.rglob("*")) if path.is_file()
+        }
         (folder / MANIFEST).write_text(_Manifest(files=files).model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     try:
@@ -104,7 +106,7 @@ def version_of(directory: Path) -> str:
 def file_identities(directory: Path) -> FileIdentities:
     """What tells cheaply whether files of `directory` were changed; empty where it is missing or cannot be read."""
     try:
-        stats = [(path.name, path.stat()) for path in directory.iterdir()]
+        stats = [(path.relative_to(directory).as_posix(), path.stat()) for path in directory.rglob("*")]
     except OSError:
         return frozenset()
     return frozenset((name, stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
@@ -153,7 +155,7 @@ def verify_artefact(directory: Path) -> dict[str, Path]:
     paths: dict[str, Path] = {}
     for name, record in _read_manifest(directory).files.items():
         path = directory / name
-        if Path(name).name != name:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise ArtefactError(f"The router's manifest names a file outside of its directory: {name!r}")
         if not path.is_file():
             raise ArtefactError(f"The router {directory} is incomplete: {name!r} is missing. Train it again")
@@ -174,6 +176,10 @@ def _read_manifest(directory: Path) -> _Manifest:
     except ValidationError as error:
         path = directory / MANIFEST
         raise ArtefactError(f"{path} is not the manifest of a router: {error.errors()[0]['msg']}") from error
+    if manifest.version < VERSION:
+        raise ArtefactVersionError(
+            f"The router {directory} has format {manifest.version}, this version reads {VERSION}: train it again"
+        )
     if manifest.version > VERSION:
         raise ArtefactVersionError(
             f"The router {directory} has format {manifest.version}, this version reads up to {VERSION}: upgrade coe"

@@ -32,18 +32,22 @@ class Prototypes:
         return distances
 
     def nearest(self, vectors: Vectors) -> NDArray[np.float64]:
-        """(n,): squared distance to the nearest prototype, from 0 to 4 between unit vectors."""
+        """(n,): squared distance to the nearest prototype, from 0 to 4 between unit vectors; without any, 0."""
+        if not len(self.centres):
+            return np.zeros(len(vectors))
         distances: NDArray[np.float64] = self.squared_distances(vectors).min(axis=1).astype(np.float64)
         return distances
 
 
 def fit_prototypes(vectors: Vectors, labels: NDArray[np.int64], seed: int) -> Prototypes:
-    """k-means within each category: one prototype for eight rows, at most 64 a category.
+    """k-means within each category: one prototype for eight rows, at most 64 a category; none without an encoder.
 
     Deterministic on one thread; several add up the centres in any order.
     """
     from sklearn.cluster import KMeans  # noqa: PLC0415 - training only
 
+    if not vectors.shape[1]:  # a router that reads words alone
+        return Prototypes(np.zeros((0, 0), dtype=np.float32))
     centres: list[Vectors] = []
     for label in np.unique(labels):
         rows = vectors[labels == label]

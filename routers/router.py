@@ -120,6 +120,10 @@ class CategoryRouter:
         parts = replace(self._parts, expert_map=expert_map, paired=paired, chooser=None)
         return CategoryRouter(parts, self._encoder)
 
+    def with_provenance(self, provenance: Provenance) -> "CategoryRouter":
+        """The same router that says of itself what only its trainer's caller knows."""
+        return CategoryRouter(replace(self._parts, provenance=provenance), self._encoder)
+
     def with_encoder(self, encoder: Encoder) -> "CategoryRouter":
         """The same router with its encoder behind a cache, or without one. Raises EncoderError: it is another."""
         if encoder.spec != self._parts.encoder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from routers.router import CategoryRouter
     from routers.training import TrainingReport
+    from routers.tuning import TuningReport
 
 
 def train_router(  # noqa: PLR0917 - typer fills them by name
@@ -37,13 +39,21 @@ def train_router(  # noqa: PLR0917 - typer fills them by name
     ] = None,
     encoder: Annotated[
         str,
-        typer.Option("--encoder", help="minilm, static (much faster, less exact), or the source of a model."),
+        typer.Option(
+            "--encoder",
+            help="minilm, minilm-onnx (int8), static (much faster, less exact), words (none), or a model's source; "
+            "several: static+minilm.",
+        ),
     ] = "minilm",
     reject_rate: Annotated[
         float,
         typer.Option("--reject-rate", help="Share of in-scope prompts that may go to `general`, in [0, 1)."),
     ] = 0.05,
     seed: Annotated[int, typer.Option("--seed", help="The same seed and data give the same router.")] = 0,
+    finetune_encoder: Annotated[
+        bool,
+        typer.Option("--finetune-encoder", help="Tune the encoder on half of the rows; kept only where that gains."),
+    ] = False,
     use_cache: CacheOption = True,
     more_data: MoreDataArgument = None,
 ) -> None:
@@ -55,6 +65,7 @@ def train_router(  # noqa: PLR0917 - typer fills them by name
     from routers.mapping.experts import read_experts
     from routers.prompts import read_prompts
     from routers.training import MapSettings, train
+    from routers.tuning import train_tuned, tunable
 
     refuse_foreign(out)
     cache = encoder_cache(use_cache)
@@ -65,14 +76,19 @@ def train_router(  # noqa: PLR0917 - typer fills them by name
         built = build_encoder(
             encoder, resolver(bars.console.print), lambda done, of: advance("distil", done, of), cache=cache
         )
-        router, report = train(
-            prompts,
-            with_cache(built, cache),
+        cached = with_cache(built, cache)
+        learn = partial(
+            train,
             mapping=MapSettings(sizes, max_active_params_b, max_total_params_b),
             reject_rate=reject_rate,
             seed=seed,
             progress=advance,
         )
+        if finetune_encoder:
+            router, report, tuning = train_tuned(prompts, tunable(built), cached, learn, seed=seed, progress=advance)
+            bars.console.print(tuning_finding(tuning), highlight=False)
+        else:
+            router, report = learn(prompts, cached)
     router.save(out)
     Console().print(summary(router, report))
     Console(stderr=True).print(f"The router is in {out}", highlight=False)
@@ -81,9 +97,17 @@ def train_router(  # noqa: PLR0917 - typer fills them by name
 def stage_bars() -> Progress:
     """Bars on stderr, one a stage."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *times)
     return Progress(*columns, console=Console(stderr=True))
 
 
@@ -127,6 +151,12 @@ def summary(router: CategoryRouter, report: TrainingReport) -> Table:
         table.add_row(category, str(rows), "-" if expert_map is None else expert_map.expert_for(category))
     table.add_row("general", "", "-" if expert_map is None else expert_map.default)
     return table
+
+
+def tuning_finding(tuning: TuningReport) -> str:
+    """Which encoder was kept, and the evidence."""
+    kept = "the tuned encoder was kept" if tuning.kept else "the encoder was kept as it is"
+    return f"{kept}: log loss {tuning.base_loss:.3f} as it is, {tuning.tuned_loss:.3f} tuned"
 
 
 def _findings(report: TrainingReport) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-EncoderKind = Literal["sentence-transformers", "static"]
+EncoderKind = Literal["sentence-transformers", "static", "onnx-int8", "concatenated", "none"]
 Vectors = NDArray[np.float32]
 Resolve = Callable[[str], Path]
 Progress = Callable[[int, int], None]
@@ -23,13 +23,14 @@ class EncoderSpec:
     """What is needed to open an encoder again.
 
     `source`: the model that it is, or that it was distilled from. `dim`: length of a vector.
-    `max_tokens`: tokens of a text that are read; what is behind them has no influence.
+    `max_tokens`: tokens of a text that are read; what is behind them has no influence. `parts`: of a concatenation.
     """
 
     kind: EncoderKind
     source: str
     dim: int
     max_tokens: int
+    parts: "tuple[EncoderSpec, ...]" = ()
 
 
 class Encoder(Protocol):

