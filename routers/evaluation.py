@@ -51,9 +51,13 @@ class LatencyFigures:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All figures. `n`: rows; `abstained`: share of in-scope rows that went to `general`."""
+    """All figures. `n`: rows; `abstained`: share of in-scope rows that went to `general`.
+
+    `trained_on`: rows whose text the router was trained on; figures that hold many of them promise too much.
+    """
 
     n: int
+    trained_on: int
     category: CategoryFigures
     abstained: float | None
     outcomes: OutcomeFigures
@@ -90,9 +94,10 @@ def evaluate(
     ]
     return Evaluation(
         n=len(prompts),
+        trained_on=int(router.knows([prompt.text for prompt in prompts]).sum()),
         category=_category_figures(in_scope),
         abstained=float(np.mean([answer.abstained for _, answer in in_scope])) if in_scope else None,
-        outcomes=compare(prompts, [answer.category for answer in answers], router.expert_map, seed),
+        outcomes=compare(prompts, answers, router.expert_map, seed),
         ood=_ood_figures(
             np.array([answer.in_scope for _, answer in in_scope]),
             np.array([a.in_scope for prompt, a in zip(prompts, answers, strict=True) if prompt.out_of_scope]),
@@ -105,13 +110,16 @@ def _classify(
     router: CategoryRouter, prompts: Sequence[LabelledPrompt], progress: "StageProgress | None"
 ) -> list[Classification]:
     # Prompts of one length together: less padding for encoders that pad.
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i].text))
+    single = sorted((i for i in range(len(prompts)) if len(prompts[i].turns) <= 1), key=lambda i: len(prompts[i].text))
     answers: dict[int, Classification] = {}
-    for start in range(0, len(order), BATCH):
-        batch = order[start : start + BATCH]
+    for start in range(0, len(single), BATCH):
+        batch = single[start : start + BATCH]
         answers.update(zip(batch, router.classify_batch([prompts[i].text for i in batch]), strict=True))
         if progress is not None:
-            progress("classify", len(answers), len(order))
+            progress("classify", len(answers), len(prompts))
+    for i, prompt in enumerate(prompts):
+        if i not in answers:
+            answers[i] = router.classify_turns(prompt.turns)
     return [answers[i] for i in range(len(prompts))]
 
 

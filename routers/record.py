@@ -53,7 +53,7 @@ class RouterParts:
 
     `paired`: the outcomes that `expert_map` was learned from, a row for each category and one for `general`, so that
     more can be added. `chooser` stands in for the map where it was found better. `seen` (m,): marks of the training
-    texts (`routers.rows.text_marks`), ascending, by which prompts of an evaluation are known again.
+    texts (`routers.marks`), ascending, by which prompts of an evaluation are known again.
     """
 
     categories: tuple[str, ...]

@@ -4,7 +4,7 @@ text -> clip -> encoder -> vector -> linear classifier -> probabilities -> categ
              -> lexicon -> words ->                    -> signals, distance to prototypes -> abstain?
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from routers.mapping.expert_map import ExpertMap
 from routers.mapping.paired import PairedScores
 from routers.prompts import SHORT_CHARS, clip, last_words
 from routers.prototypes import Prototypes
+from routers.marks import text_marks
 from routers.record import Provenance, RouterParts, read_parts, write_parts
 from routers.signals import measure
 
@@ -70,14 +71,20 @@ class CategoryRouter:
         parts = read_parts(directory)
         return cls(parts, open_encoder(parts.encoder, directory, resolve))
 
-    def save(self, directory: Path) -> None:
-        """Write a router directory; an older one there becomes `DIRECTORY.previous`. Raises ArtefactError."""
-        write_artefact(directory, self._write)
+    def save(self, directory: Path, attachments: Mapping[str, str] | None = None) -> None:
+        """Write a router directory; an older one there becomes `DIRECTORY.previous`. Raises ArtefactError.
 
-    def _write(self, folder: Path) -> None:
-        write_parts(self._parts, folder)
-        if isinstance(self._encoder, SavedEncoder):
-            self._encoder.save(folder)
+        `attachments`: texts by file name that go with it, such as the report on its training.
+        """
+
+        def write(folder: Path) -> None:
+            write_parts(self._parts, folder)
+            if isinstance(self._encoder, SavedEncoder):
+                self._encoder.save(folder)
+            for name, text in (attachments or {}).items():
+                (folder / name).write_text(text, encoding="utf-8")
+
+        write_artefact(directory, write)
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -106,6 +113,11 @@ class CategoryRouter:
     def reject_rate(self) -> float:
         """The share of in-scope prompts, in [0, 1), that goes to `general`."""
         return self._parts.abstention.reject_rate
+
+    def knows(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """(n,): which texts were among those that it was trained on; case and white space do not count."""
+        known: NDArray[np.bool_] = np.isin(text_marks(texts), self._parts.seen)
+        return known
 
     @property
     def encoder(self) -> Encoder:

@@ -5,12 +5,10 @@ Says what is wrong with them as a whole: too few categories or rows, repeats, pr
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from routers.errors import DataError
 from routers.prompts import LabelledPrompt
@@ -74,9 +72,3 @@ def fingerprint(prompts: Sequence[LabelledPrompt]) -> str:
         row = [prompt.text, prompt.labelled, prompt.category, dict(prompt.outcomes)]
         digest.update(orjson.dumps(row, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE))
     return digest.hexdigest()
-
-
-def text_marks(texts: Iterable[str]) -> NDArray[np.uint64]:
-    """A mark of 64 bits for each text, by which it is known again; case and white space do not count."""
-    plain = (" ".join(text.casefold().split()).encode() for text in texts)
-    return np.array([int.from_bytes(hashlib.sha256(text).digest()[:8], "little") for text in plain], dtype=np.uint64)

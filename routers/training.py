@@ -17,11 +17,12 @@ from routers.mapping.experts import ExpertSize
 from routers.mapping.limits import Limits
 from routers.mapping.outcomes import experts_seen, outcomes_of
 from routers.mapping.policies import FOLDS, Selection, Setting, Situation, frontier, select_policy
+from routers.marks import text_marks
 from routers.prompts import LabelledPrompt
 from routers.record import Provenance, RouterParts
 from routers.report.figures import Frontier, OutcomeReport, TrainingReport, category_report
 from routers.router import CategoryRouter
-from routers.rows import SortedRows, fingerprint, sort_rows, text_marks
+from routers.rows import SortedRows, fingerprint, sort_rows
 from routers.stage_one import StageOne, fit_stage_one
 
 LIBRARIES = ("numpy", "scikit-learn", "scipy", "tokenizers")

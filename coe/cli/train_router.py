@@ -79,7 +79,7 @@ def train_router(  # noqa: PLR0917 - typer fills them by name
         cached = with_cache(built, cache)
         learn = partial(
             train,
-            mapping=MapSettings(sizes, max_active_params_b, max_total_params_b),
+            mapping=MapSettings(sizes, Limits(max_active_params_b, max_total_params_b, parse_shares(max_share or []))),
             reject_rate=reject_rate,
             seed=seed,
             progress=advance,
