@@ -3,6 +3,7 @@
 CoeError
 ├── ConfigError                    a setting is wrong (command: exit 2)
 ├── InputError                     what a command was given cannot be used (command: exit 2)
+├── RefusedError                   the result of a command is not good enough to be kept (command: exit 1)
 ├── StartupError                   the service cannot start (command: exit 1)
 └── RequestError                   a request cannot be answered; carries its HTTP form
     ├── InvalidRequestError        400, 409, 413, 415, 422: the client must change the request or what it names
@@ -37,6 +38,10 @@ class InputError(CoeError):
 
 class ConfigError(CoeError):
     """A setting is wrong: the message names file, line and remedy."""
+
+
+class RefusedError(CoeError):
+    """What a command made is not shown to be of use, and was not kept."""
 
 
 class StartupError(CoeError):

@@ -43,9 +43,7 @@ class Features:
         """Row by row `share` (n,) of this and the rest of `other`."""
         rest = 1 - share
         words = diags(share) @ self.words + diags(rest) @ other.words
-        return Features(
-            share[:, None] * self.dense + rest[:, None] * other.dense, csr_matrix(words, dtype=np.float32)
-        )
+        return Features(share[:, None] * self.dense + rest[:, None] * other.dense, csr_matrix(words, dtype=np.float32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +127,7 @@ class _Objective:
     @property
     def size(self) -> int:
         dim, columns, classes = self._shape
-        return (dim + columns + 1) * classes
+        return int((dim + columns + 1) * classes)
 
     def split(self, weights: Vectors) -> tuple[Vectors, Vectors, Vectors]:
         """The coefficients of the dense part and of the words, and the intercepts."""

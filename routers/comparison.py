@@ -5,7 +5,7 @@ expert at random, and the best expert for each prompt; `co_failure` bounds all o
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,7 @@ class OutcomeFigures:
     random: Score = Score()
     oracle: Score = Score()
     co_failure: float | None = None
-    gain: Gain = Gain()
+    gain: Gain = field(default_factory=Gain)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,6 +21,7 @@ def assign_folds(vectors: Vectors, labels: NDArray[np.int64], folds: int, seed: 
     Each class is spread evenly: one of `folds` rows or more is in every fold.
     """
     rng = np.random.default_rng(seed)
+    vectors = _centred(vectors)
     fold = np.zeros(len(labels), dtype=np.int64)
     for label in np.unique(labels):
         rows = rng.permutation(np.flatnonzero(labels == label))
@@ -31,11 +32,18 @@ def assign_folds(vectors: Vectors, labels: NDArray[np.int64], folds: int, seed: 
     return fold
 
 
+def _centred(vectors: Vectors) -> Vectors:
+    """(n, dim) of length 1, without what all have in common: static vectors all point much the same way."""
+    centred = vectors - vectors.mean(axis=0) if len(vectors) else vectors
+    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
+    unit: Vectors = centred / np.where(lengths > 0, lengths, 1)
+    return unit
+
+
 def _groups(vectors: Vectors) -> NDArray[np.int64]:
     """(n,): the group of each row; a chain of near repeats is one group."""
     from scipy.sparse import csr_matrix  # noqa: PLC0415 - training only
     from scipy.sparse.csgraph import connected_components  # noqa: PLC0415  # as the import above
 
-    alike = csr_matrix(vectors @ vectors.T >= NEARLY_THE_SAME)
-    groups: NDArray[np.int64] = connected_components(alike, directed=False)[1]
-    return groups
+    alike = csr_matrix((vectors @ vectors.T >= NEARLY_THE_SAME).astype(np.int8))
+    return np.asarray(connected_components(alike, directed=False)[1], dtype=np.int64)

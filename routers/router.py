@@ -20,9 +20,9 @@ from routers.errors import EncoderError
 from routers.mapping.estimators import Inputs
 from routers.mapping.expert_map import ExpertMap
 from routers.mapping.paired import PairedScores
+from routers.marks import text_marks
 from routers.prompts import SHORT_CHARS, clip, last_words
 from routers.prototypes import Prototypes
-from routers.marks import text_marks
 from routers.record import Provenance, RouterParts, read_parts, write_parts
 from routers.signals import measure
 
@@ -135,6 +135,15 @@ class CategoryRouter:
     def with_provenance(self, provenance: Provenance) -> "CategoryRouter":
         """The same router that says of itself what only its trainer's caller knows."""
         return CategoryRouter(replace(self._parts, provenance=provenance), self._encoder)
+
+    def with_outcomes_of(self, other: "CategoryRouter") -> "CategoryRouter":
+        """The same router with the map and the outcomes of `other`, trained on all that `other` was trained on."""
+        mine, its = self._parts, other._parts  # noqa: SLF001 - of the same class
+        provenance = replace(its.provenance, metrics={**its.provenance.metrics, **mine.provenance.metrics})
+        parts = replace(
+            mine, expert_map=its.expert_map, paired=its.paired, chooser=None, seen=its.seen, provenance=provenance
+        )
+        return CategoryRouter(parts, self._encoder)
 
     def with_encoder(self, encoder: Encoder) -> "CategoryRouter":
         """The same router with its encoder behind a cache, or without one. Raises EncoderError: it is another."""

@@ -62,10 +62,7 @@ class StageOne:
         place = {category: i for i, category in enumerate(self.categories)}
         out_of_scope = len(self.categories)
         return np.array(
-            [
-                -1 if not prompt.labelled else place.get(prompt.category or "", out_of_scope)
-                for prompt in prompts
-            ],
+            [-1 if not prompt.labelled else place.get(prompt.category or "", out_of_scope) for prompt in prompts],
             dtype=np.int64,
         )
 
@@ -73,6 +70,7 @@ class StageOne:
 def fit_stage_one(
     rows: SortedRows,
     encoder: Encoder,
+    *,
     reject_rate: float,
     seed: int,
     encoding: Progress | None = None,

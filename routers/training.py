@@ -68,11 +68,15 @@ def train(
     # matrices are small, and threads that spin for one another cost more than they add.
     with threadpool_limits(limits=1):
         stages = [_stage(name, progress) for name in ("encode", "cross-validate", "compare policies")]
-        first = fit_stage_one(rows, encoder, reject_rate, seed, *stages[:2])
+        first = fit_stage_one(
+            rows, encoder, reject_rate=reject_rate, seed=seed, encoding=stages[0], validating=stages[1]
+        )
         situation = _situation(prompts, experts, first, seed) if experts else None
         setting = Setting(settings.sizes, settings.limits, seed)
         selection = None if situation is None else select_policy(situation, setting, stages[2])
-        outcomes = None if situation is None or selection is None else _outcome_report(situation, selection, settings, seed)
+        outcomes = (
+            None if situation is None or selection is None else _outcome_report(situation, selection, settings, seed)
+        )
     report = _report(rows, not_mapped, first, outcomes, reject_rate)
     parts = RouterParts(
         categories=first.categories,
@@ -107,9 +111,7 @@ def _usable_experts(prompts: Sequence[LabelledPrompt], settings: MapSettings) ->
     return usable, tuple(sorted({*seen, *(sizes or ())} - set(usable)))
 
 
-def _situation(
-    prompts: Sequence[LabelledPrompt], experts: Sequence[str], first: StageOne, seed: int
-) -> Situation:
+def _situation(prompts: Sequence[LabelledPrompt], experts: Sequence[str], first: StageOne, seed: int) -> Situation:
     """The rows that hold an outcome of one of `experts` or more."""
     told = [prompt for prompt in prompts if not prompt.outcomes.keys().isdisjoint(experts)]
     predicted = first.predicted(told)

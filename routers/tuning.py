@@ -17,8 +17,10 @@ from routers.encoders.finetune import STEPS, finetune
 from routers.encoders.sentence_transformer import SentenceTransformerEncoder
 from routers.errors import EncoderError
 from routers.prompts import LabelledPrompt
+from routers.report.figures import TrainingReport
 from routers.router import CategoryRouter
-from routers.training import MIN_ROWS, StageProgress, TrainingReport
+from routers.rows import MIN_ROWS
+from routers.training import StageProgress
 
 # Nats of log loss: less is within what another split of the rows changes.
 DELTA = 0.01
@@ -71,16 +73,13 @@ def train_tuned(
     tuned = finetune(encoder, texts, labels, seed=seed, steps=steps, progress=_steps(progress))
     seen = set(texts)
     other, other_report = learn([prompt for prompt in prompts if prompt.text not in seen], tuned)
-    kept = keep_tuned(report.log_loss, other_report.log_loss)
-    found = TuningReport(kept, report.log_loss, other_report.log_loss)
+    base_loss, tuned_loss = report.category.log_loss, other_report.category.log_loss
+    kept = keep_tuned(base_loss, tuned_loss)
+    found = TuningReport(kept, base_loss, tuned_loss)
     if not kept:
         return router, report, found
-    judged = replace(
-        report, accuracy=other_report.accuracy, log_loss=other_report.log_loss, ood_auroc=other_report.ood_auroc
-    )
-    provenance = replace(router.provenance, metrics=other.provenance.metrics)
-    # The map was learned from all rows, and does not depend on the encoder.
-    return other.with_map(router.expert_map).with_provenance(provenance), judged, found
+    # What outcomes say was learned from all rows; the tuned encoder changes little of which category they fall into.
+    return other.with_outcomes_of(router), replace(report, category=other_report.category), found
 
 
 def keep_tuned(base_loss: float, tuned_loss: float, delta: float = DELTA) -> bool:

@@ -11,7 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routers.abstention import Evidence, candidates, scaled, separation
-from routers.classifier import STRENGTHS, Features, LinearClassifier, fit_path, fit_temperature, log_loss, one_hot, softmax
+from routers.classifier import (
+    STRENGTHS,
+    Features,
+    LinearClassifier,
+    fit_path,
+    fit_temperature,
+    log_loss,
+    one_hot,
+    softmax,
+)
 from routers.encoders.encoder import Vectors
 from routers.folds import assign_folds
 from routers.prototypes import Prototypes, fit_prototypes
@@ -168,7 +177,7 @@ def _strongest(rows: Rows, folds: Sequence[_Fold], seed: int, told: _Told) -> tu
     return recipes[best], path[best]
 
 
-def _if_likelier(
+def _if_likelier(  # noqa: PLR0917 - two candidates, and what every pass takes
     changed: Recipe, found: tuple[Recipe, Vectors], rows: Rows, folds: Sequence[_Fold], seed: int, told: _Told
 ) -> tuple[Recipe, Vectors]:
     logits = _predict(changed, rows, folds, seed, told)[-1]
@@ -189,9 +198,7 @@ def _of_categories(rows: Rows, logits: Vectors) -> Vectors:
     return logits[rows.inside, : rows.categories]
 
 
-def _with_mixed_outliers(
-    rows: Rows, features: Features, targets: Vectors, seed: int
-) -> tuple[Features, Vectors]:
+def _with_mixed_outliers(rows: Rows, features: Features, targets: Vectors, seed: int) -> tuple[Features, Vectors]:
     """Rows between a category's and an outlier, more uncertain the more of the outlier they hold (MixOE).
 
     Zhang et al., arXiv 2207.02556: share ~ Beta(1, 1), x = share x_in + (1 - share) x_out, and the target likewise
@@ -271,6 +278,4 @@ def _separations(
     tested = rows.features[np.flatnonzero(~half)]
     logits, inside = classifier.logits(tested), ~outside[~half]
     distances = fitting.prototypes(seed).nearest(tested.dense)
-    return np.array(
-        [_best_of([one], logits, distances, inside, fitting.categories)[1] for one in sets]
-    )
+    return np.array([_best_of([one], logits, distances, inside, fitting.categories)[1] for one in sets])

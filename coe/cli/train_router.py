@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from rich.table import Table
 
+    from routers.report.figures import TrainingReport
     from routers.router import CategoryRouter
-    from routers.training import TrainingReport
     from routers.tuning import TuningReport
 
 
@@ -37,14 +37,26 @@ def train_router(  # noqa: PLR0917 - typer fills them by name
         float | None,
         typer.Option("--max-total-params-b", help="Budget: parameters of all experts that the map keeps, in billions."),
     ] = None,
+    max_share: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--max-share", metavar="EXPERT=SHARE", help="Largest share of the traffic, in [0, 1]; repeatable."
+        ),
+    ] = None,
+    frontier: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--frontier", metavar="B", help="Report the score at this average of active parameters; repeatable."
+        ),
+    ] = None,
     encoder: Annotated[
         str,
         typer.Option(
             "--encoder",
-            help="minilm, minilm-onnx (int8), static (much faster, less exact), words (none), or a model's source; "
-            "several: static+minilm.",
+            help="static (a table distilled from MiniLM: a third of a millisecond), minilm, minilm-onnx (int8), words "
+            "(none), or a model's source; several: static+minilm.",
         ),
-    ] = "minilm",
+    ] = "static",
     reject_rate: Annotated[
         float,
         typer.Option("--reject-rate", help="Share of in-scope prompts that may go to `general`, in [0, 1)."),
@@ -54,15 +66,20 @@ def train_router(  # noqa: PLR0917 - typer fills them by name
         bool,
         typer.Option("--finetune-encoder", help="Tune the encoder on half of the rows; kept only where that gains."),
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write the router even if it does not beat the best single expert.")
+    ] = False,
     use_cache: CacheOption = True,
     more_data: MoreDataArgument = None,
 ) -> None:
     """Train a router on labelled prompts; where they hold outcomes, learn which expert serves which category."""
     from rich.console import Console
 
+    from coe.errors import RefusedError
     from routers.artefact import refuse_foreign
     from routers.encoders.catalogue import build_encoder, with_cache
     from routers.mapping.experts import read_experts
+    from routers.mapping.limits import Limits
     from routers.prompts import read_prompts
     from routers.training import MapSettings, train
     from routers.tuning import train_tuned, tunable
@@ -79,7 +96,11 @@ def train_router(  # noqa: PLR0917 - typer fills them by name
         cached = with_cache(built, cache)
         learn = partial(
             train,
-            mapping=MapSettings(sizes, Limits(max_active_params_b, max_total_params_b, parse_shares(max_share or []))),
+            mapping=MapSettings(
+                sizes,
+                Limits(max_active_params_b, max_total_params_b, parse_shares(max_share or [])),
+                tuple(frontier or ()),
+            ),
             reject_rate=reject_rate,
             seed=seed,
             progress=advance,
@@ -89,7 +110,11 @@ def train_router(  # noqa: PLR0917 - typer fills them by name
             bars.console.print(tuning_finding(tuning), highlight=False)
         else:
             router, report = learn(prompts, cached)
-    router.save(out)
+    objection = report.objection()
+    if objection and not force:
+        Console().print(summary(router, report))
+        raise RefusedError(f"The router was not written: {objection}. `--force` writes it and marks it so.")
+    (router if objection is None else router.forced(objection)).save(out)
     Console().print(summary(router, report))
     Console(stderr=True).print(f"The router is in {out}", highlight=False)
 
@@ -160,11 +185,14 @@ def tuning_finding(tuning: TuningReport) -> str:
 
 
 def _findings(report: TrainingReport) -> list[str]:
-    lines = [f"cross-validated accuracy {report.accuracy:.4f}, log loss {report.log_loss:.3f}"]
-    if report.ood_auroc is not None:
-        lines.append(f"out of scope: {report.out_of_scope} prompts, AUROC {report.ood_auroc:.3f}")
+    found = report.category
+    low, high = found.ci95
+    lines = [f"held-out accuracy {found.accuracy:.4f} [{low:.4f}, {high:.4f}], log loss {found.log_loss:.3f}"]
+    if found.auroc is not None:
+        lines.append(f"out of scope: {report.out_of_scope} prompts, AUROC {found.auroc:.3f}")
     if report.unlabelled:
-        lines.append(f"{report.unlabelled} rows without a category were not used")
+        used = "took part where the classifier was sure" if found.self_training else "were not used"
+        lines.append(f"{report.unlabelled} prompts without a category {used}")
     if report.repeats:
         lines.append(f"{report.repeats} repeated rows were used once")
     if report.conflicts:
@@ -174,3 +202,22 @@ def _findings(report: TrainingReport) -> list[str]:
     if report.not_mapped:
         lines.append(f"left out of the map, without size or outcomes: {', '.join(report.not_mapped)}")
     return lines
+
+
+def parse_shares(given: list[str]) -> dict[str, float]:
+    """`EXPERT=SHARE` arguments. Raises InputError for one that is not that."""
+    from coe.errors import InputError
+
+    found: dict[str, float] = {}
+    for one in given:
+        name, _, share = one.rpartition("=")
+        try:
+            value = float(share)
+        except ValueError:
+            value = -1.0
+        if not name or not 0 <= value <= 1:
+            raise InputError(f"--max-share {one!r} must be EXPERT=SHARE with a share from 0 to 1, such as big=0.2")
+        found[name] = value
+    return found
+
+

@@ -13,7 +13,6 @@ from coe.plan.request import JsonValue
 from coe.routing import Routed
 from coe.telemetry.metrics import ABSTENTIONS, ROUTE_SECONDS, ROUTES
 from routers.abstention import GENERAL
-from routers.prompts import prompt_text
 from routers.router import Classification
 
 ROUTED_MODEL = "coe"
@@ -76,7 +75,7 @@ class Decider:
     async def _route(self, messages: Sequence[JsonValue]) -> Decision:
         started = time.perf_counter()
         try:
-            text = prompt_text(messages)
+            turns = user_turns(messages)
         except ValueError:  # nothing to classify: images alone, or no user message
             undecidable = Classification(GENERAL, 0.0, abstained=True, in_scope=0.0, probabilities={})
             return self._decision(Routed(undecidable, self._general, router_version=""), started)

@@ -5,7 +5,7 @@ in the category (at the level `evidence`); the program then finds the best map w
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ class ExpertMap:
     default: str
     by_category: Mapping[str, str]
     pool: Mapping[str, ExpertSize | None]
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     evidence: float = 1.0
 
     def __post_init__(self) -> None:

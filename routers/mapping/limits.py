@@ -41,7 +41,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Costs:
-    """What experts cost, in one order: `active`, `total` (experts,) billions, `share` (experts,) the most they may get."""
+    """What experts cost, in one order, (experts,) each: `active` and `total` billions, `share` the most they may get."""
 
     experts: tuple[str, ...]
     active: NDArray[np.float64]

@@ -25,8 +25,8 @@ class Outcomes:
     @property
     def complete(self) -> NDArray[np.bool_]:
         """(n,): which rows hold an outcome of every expert; policies can be compared on these."""
-        known: NDArray[np.bool_] = ~np.isnan(self.scores).any(axis=1)
-        return known
+        known: NDArray[np.bool_] = ~np.isnan(self.scores)
+        return np.asarray(known.all(axis=1))
 
     def overall(self) -> NDArray[np.float64]:
         """(experts,): each expert's mean over the rows that hold an outcome of it; 0 where none does."""

@@ -6,7 +6,7 @@ so that the two are compared on the same prompts; rows that hold one of them onl
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ _NO_EVIDENCE = np.inf
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairedScores:
-    """All arrays but `traffic` are (categories, experts, experts), over the rows of a category with outcomes of i and j.
+    """All arrays but `traffic` are (categories, experts, experts): over rows of a category with outcomes of i and j.
 
     `counts`: how many rows; `sums`, `squares`: of i's score and its square; `products`: of the two scores.
     On the diagonal stand the sums over all rows of one expert. `traffic` (categories,): how many prompts a category
@@ -57,7 +57,7 @@ class PairedScores:
         `with_traffic`: the rows of `other` are traffic, and no probe that somebody composed.
         """
         experts = (*self.experts, *(name for name in other.experts if name not in self.experts))
-        mine, its = self._spread_to(experts), other._spread_to(experts)
+        mine, its = self.only(experts), other.only(experts)
         return PairedScores(
             experts,
             mine.counts + its.counts,
@@ -68,21 +68,20 @@ class PairedScores:
         )
 
     def only(self, experts: Sequence[str]) -> "PairedScores":
-        """The sums of these experts, in this order."""
-        return self._spread_to(tuple(experts))
-
-    def _spread_to(self, experts: tuple[str, ...]) -> "PairedScores":
+        """The sums of these experts, in this order; none of those that are not known."""
         places = {name: i for i, name in enumerate(self.experts)}
         here = [i for i, name in enumerate(experts) if name in places]
         there = [places[experts[i]] for i in here]
-        arrays = []
-        for field in fields(self)[1:5]:
-            array = np.zeros((len(self.traffic), len(experts), len(experts)))
-            array[np.ix_(range(len(array)), here, here)] = getattr(self, field.name)[
-                np.ix_(range(len(array)), there, there)
-            ]
-            arrays.append(array)
-        return PairedScores(experts, *arrays, self.traffic)
+        categories = range(len(self.traffic))
+
+        def spread(array: NDArray[np.float64]) -> NDArray[np.float64]:
+            wider = np.zeros((len(categories), len(experts), len(experts)))
+            wider[np.ix_(categories, here, here)] = array[np.ix_(categories, there, there)]
+            return wider
+
+        return PairedScores(
+            tuple(experts), spread(self.counts), spread(self.sums), spread(self.squares), spread(self.products), self.traffic
+        )
 
     def rows(self) -> NDArray[np.float64]:
         """(categories, experts): how many outcomes there are."""
@@ -146,7 +145,8 @@ class PairedScores:
         """Of the rows that hold an outcome of one of the two only."""
         own = tuple(np.diagonal(array, axis1=1, axis2=2) for array in (self.counts, self.sums, self.squares))
         counts, sums, squares = (
-            whole - array[:, :, default] for whole, array in zip(own, (self.counts, self.sums, self.squares), strict=True)
+            whole - array[:, :, default]
+            for whole, array in zip(own, (self.counts, self.sums, self.squares), strict=True)
         )
         its_counts, its_sums, its_squares = (
             whole[:, [default]] - array[:, default, :]
@@ -160,7 +160,7 @@ class PairedScores:
 def _standard_error(
     counts: NDArray[np.float64], sums: NDArray[np.float64], squares: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Of a mean; infinite below two rows. Half a squared point is added, so that a few equal values are no certainty."""
+    """Of a mean; infinite below two rows. Half a squared point is added: a few equal values are no certainty."""
     mean = sums / np.maximum(counts, 1)
     variance = np.maximum(squares / np.maximum(counts, 1) - mean**2, 0)
     cautious = (variance * counts + 0.5) / np.maximum(counts, 1)

@@ -129,9 +129,7 @@ def _final_map(situation: Situation, setting: Setting, level: float) -> ExpertMa
     return learn_map(situation.paired(), situation.categories, setting.sizes, setting.limits, evidence=level)
 
 
-def _replacement(
-    trial: "_Trial", of_map: NDArray[np.int64], others: Mapping[str, NDArray[np.int64]], seed: int
-) -> str:
+def _replacement(trial: "_Trial", of_map: NDArray[np.int64], others: Mapping[str, NDArray[np.int64]], seed: int) -> str:
     best = max(others, key=lambda name: trial.score(others[name]))
     gain = bootstrap(trial.of(others[best]) - trial.of(of_map), seed)
     better = gain.mean is not None and gain.mean > 0 and (gain.p_value or 0) <= REPLACES_AT

@@ -52,7 +52,7 @@ def _dual(expected: NDArray[np.float64], costs: Costs, limits: Limits) -> NDArra
         bounds.append(costs.share)
     found = linprog(
         -sample.ravel() / n,
-        A_ub=vstack(rows),
+        A_ub=vstack(rows),  # type: ignore[call-overload]  # the stubs know no sparse matrices
         b_ub=np.concatenate(bounds),
         A_eq=csr_matrix(kron(eye(n), np.ones((1, experts)))),
         b_eq=np.ones(n),

@@ -7,14 +7,17 @@ such that each category has one expert, an expert used is an expert kept,
           an expert's share of the traffic           <= its limit.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from routers.errors import BudgetError, MapError
 from routers.mapping.limits import Costs, Limits
+
+if TYPE_CHECKING:
+    from scipy.optimize import LinearConstraint
 
 # Of two maps with one score the smaller wins: points of score that a billion active parameters must earn.
 PRICE_OF_A_BILLION = 1e-7
@@ -57,14 +60,14 @@ class Program:
         chosen: NDArray[np.int64] = found.x[: categories * experts].reshape(categories, experts).argmax(axis=1)
         return chosen
 
-    def _constraints(self, limits: Limits) -> list[object]:
+    def _constraints(self, limits: Limits) -> "list[LinearConstraint]":
         from scipy.optimize import LinearConstraint  # noqa: PLC0415 - training only
 
         categories, experts = self.scores.shape
         unused = np.zeros(experts)
         one_each = np.hstack([np.kron(np.eye(categories), np.ones(experts)), np.zeros((categories, experts))])
         used_is_kept = np.hstack([np.eye(categories * experts), -np.tile(np.eye(experts), (categories, 1))])
-        constraints: list[object] = [LinearConstraint(one_each, 1, 1), LinearConstraint(used_is_kept, -np.inf, 0)]
+        constraints = [LinearConstraint(one_each, 1, 1), LinearConstraint(used_is_kept, -np.inf, 0)]
         if limits.max_active_params_b is not None:
             spent = np.append((self.traffic[:, None] * self.costs.active).ravel(), unused)
             constraints.append(LinearConstraint(spent[None], -np.inf, limits.max_active_params_b))

@@ -146,7 +146,9 @@ def category_report(first: StageOne, reject_rate: float) -> CategoryReport:
 def _calibration(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[CalibrationBin, ...]:
     place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
     return tuple(
-        CalibrationBin(float(confidence[place == i].mean()), float(right[place == i].mean()), float((place == i).mean()))
+        CalibrationBin(
+            float(confidence[place == i].mean()), float(right[place == i].mean()), float((place == i).mean())
+        )
         for i in np.unique(place)
     )
 
