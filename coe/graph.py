@@ -7,6 +7,7 @@ the handles between deployments; those carry control alone.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,9 +24,13 @@ from coe.config.specs import expert_fingerprint, worker_spec
 from coe.gateway.app import build_app
 from coe.gateway.chat import ChatEndpoint, ChatLimits
 from coe.gateway.decision import Decider
+from coe.gateway.drift_watch import DriftWatch, RouterCard
+from coe.gateway.feedback import FeedbackPage
 from coe.gateway.fleet import Fleet
 from coe.gateway.loading import LoadPages
+from coe.gateway.observer import DecisionObserver
 from coe.gateway.pages import ExpertCard, Pages
+from coe.gateway.router_page import RouterPage
 from coe.handles import AskedWorkers, ControlledWorkers
 from coe.plan.cached_expert import CachedExpert
 from coe.plan.executor import Executor
@@ -34,9 +39,13 @@ from coe.plan.worker_expert import WorkerExpert
 from coe.routing import effective_map, load_router
 from coe.runtime import Runtime
 from coe.store.client import STORE_ERRORS, open_redis
+from coe.store.decision_log import DecisionLog
 from coe.store.directory import RedisDirectory
+from coe.store.drift_baselines import DriftBaselines
+from coe.store.outcomes import OutcomeLog
 from coe.store.response_cache import ResponseCache
 from coe.telemetry.logs import configure_logs, get_logger
+from routers.artefact import MANIFEST
 from routers.router import CategoryRouter, Classification
 from workers.errors import WorkerError
 from workers.spec import LoadReport, WorkerReport
@@ -132,20 +141,41 @@ class GatewayDeployment:
         pages = Pages(decider, self._fleet, cards, config.router.general, max_body)
         control = ControlledWorkers({group: (handle, config.experts_of(group)) for group, handle in workers.items()})
         loading = LoadPages(control, self._fleet, list(config.experts), config.router.general)
-        self._app = build_app(self._chat, pages, loading, config.server.request_timeout_s, repeats_id=False)
-        self._refreshing = asyncio.get_running_loop().create_task(self._fleet.keep_fresh())
+        card = _router_card(setup.loaded, local_router)
+        namespace, kept = config.redis.namespace, config.router.log
+        decisions = DecisionLog(redis, namespace, kept.keep_h * 3600, kept.max_prompts)
+        outcomes = OutcomeLog(redis, namespace, kept.keep_h * 3600, kept.max_outcomes)
+        drift = DriftWatch(
+            DriftBaselines(redis, namespace), config.router.drift.window, config.router.drift.false_alarm
+        )
+        self._observer = DecisionObserver(decisions, drift, lambda: card, kept.prompts)
+        self._app = build_app(
+            self._chat,
+            pages,
+            loading,
+            config.server.request_timeout_s,
+            feedback=FeedbackPage(decisions, outcomes, max_body),
+            router=RouterPage(lambda: card, drift),
+            observer=self._observer,
+            repeats_id=False,
+        )
+        loop = asyncio.get_running_loop()
+        self._background = (loop.create_task(self._fleet.keep_fresh()), loop.create_task(self._observer.run()))
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         return self._app
 
     async def check_health(self) -> None:
         """Serve replaces the replica when this raises."""
-        if self._refreshing.done():
-            self._refreshing.result()
+        for task in self._background:
+            if task.done():
+                task.result()
 
     async def drain(self, timeout_s: float) -> bool:
         """Refuses new requests and waits for the running ones; False where some were cut off."""
-        return await self._chat.drain(timeout_s)
+        drained = await self._chat.drain(timeout_s)
+        await self._observer.flush()
+        return drained
 
 
 class WorkerDeployment:
@@ -233,6 +263,11 @@ class _RemoteClassifier:
         found = await self._handle.classify.remote(text)
         assert isinstance(found, Classification)
         return found
+
+
+def _router_card(loaded: LoadedConfig, router: CategoryRouter) -> RouterCard:
+    manifest = (loaded.path(loaded.config.router.path) / MANIFEST).read_bytes()
+    return RouterCard(hashlib.sha256(manifest).hexdigest()[:12], router.categories, router.reject_rate)
 
 
 def _experts(setup: Setup, fleet: Fleet, cache: ResponseCache) -> dict[str, Expert]:

@@ -77,6 +77,11 @@ class CategoryRouter:
         return self._parts.expert_map
 
     @property
+    def reject_rate(self) -> float:
+        """The share of in-scope prompts, in [0, 1), that the router was made to abstain on."""
+        return self._parts.abstention.reject_rate
+
+    @property
     def encoder(self) -> Encoder:
         return self._encoder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,16 +16,23 @@ import uvicorn
 from redis.asyncio import Redis
 from starlette.types import ASGIApp
 
-from coe.config.models import CacheConfig
+from coe.config.models import CacheConfig, DecisionLogConfig
 from coe.gateway.app import build_app
 from coe.gateway.chat import ChatEndpoint, ChatLimits
 from coe.gateway.decision import Decider
+from coe.gateway.drift_watch import DriftWatch, RouterCard
+from coe.gateway.feedback import FeedbackPage
 from coe.gateway.fleet import Fleet
 from coe.gateway.loading import LoadPages, Verb
+from coe.gateway.observer import DecisionObserver
 from coe.gateway.pages import ExpertCard, Pages
+from coe.gateway.router_page import RouterPage
 from coe.plan.cached_expert import CachedExpert
 from coe.plan.executor import Executor
 from coe.plan.worker_expert import WorkerExpert
+from coe.store.decision_log import DecisionLog
+from coe.store.drift_baselines import DriftBaselines
+from coe.store.outcomes import OutcomeLog
 from coe.store.response_cache import ResponseCache
 from routers.router import Classification
 from tests.scripted_worker import until
@@ -35,6 +42,7 @@ TOKEN = "token-of-the-tests"
 EXPERTS = ("generalist", "poet")
 GENERAL = "generalist"
 PROBABILITIES = {"poetry": 0.9, "law": 0.1}
+ROUTER = RouterCard("0123456789ab", ("law", "poetry"), 0.05)
 
 
 class ScriptedClassifier:
@@ -108,11 +116,19 @@ class RunningGateway:
     chat: ChatEndpoint
     classifier: ScriptedClassifier
     control: ScriptedControl
+    decisions: DecisionLog
+    outcomes: OutcomeLog
+    observer: DecisionObserver
 
     async def ask(self, text: str = "a poem", **fields: object) -> Reply:
         """Sends a chat request with one user message."""
         body = {"model": "coe", "messages": [{"role": "user", "content": text}], **fields}
         return await self.post("/v1/chat/completions", body)
+
+    async def settle(self) -> None:
+        """Returns when what was asked so far is in the decision log: a reply can be read before its exchange ends."""
+        await self.get("/health")
+        await self.observer.flush()
 
     async def post(self, path: str, body: object, **headers: str) -> Reply:
         return await self.send("POST", path, json=body, headers=headers)
@@ -134,6 +150,8 @@ class Settings:
     max_concurrent: int = 64
     max_body_bytes: int = 100_000
     cache: CacheConfig = field(default_factory=CacheConfig)
+    log: DecisionLogConfig = field(default_factory=DecisionLogConfig)
+    drift_window: int = 100
 
 
 MakeReport = Callable[..., WorkerReport]
@@ -160,9 +178,35 @@ async def enter_gateway(
     pages = Pages(decider, fleet, cards, GENERAL, settings.max_body_bytes)
     control = ScriptedControl()
     loading = LoadPages(control, fleet, EXPERTS, GENERAL)
-    url = await stack.enter_async_context(_served(build_app(chat, pages, loading, settings.timeout_s)))
+    namespace, kept = uuid.uuid4().hex, settings.log
+    decisions = DecisionLog(redis, namespace, kept.keep_h * 3600, kept.max_prompts)
+    outcomes = OutcomeLog(redis, namespace, kept.keep_h * 3600, kept.max_outcomes)
+    drift = DriftWatch(DriftBaselines(redis, namespace), settings.drift_window, 0.001)
+    observer = DecisionObserver(decisions, drift, lambda: ROUTER, kept.prompts)
+    await stack.enter_async_context(_running(observer.run()))
+    app = build_app(
+        chat,
+        pages,
+        loading,
+        settings.timeout_s,
+        feedback=FeedbackPage(decisions, outcomes, settings.max_body_bytes),
+        router=RouterPage(lambda: ROUTER, drift),
+        observer=observer,
+    )
+    url = await stack.enter_async_context(_served(app))
     client = await stack.enter_async_context(aiohttp.ClientSession(url))
-    return RunningGateway(url, client, fleet, source, chat, classifier, control)
+    return RunningGateway(url, client, fleet, source, chat, classifier, control, decisions, outcomes, observer)
+
+
+@asynccontextmanager
+async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from coe import __version__
 from coe.cli.chat import chat
 from coe.cli.check import check
 from coe.cli.eval_router import eval_router
+from coe.cli.feedback import feedback
 from coe.cli.load import load, unload
 from coe.cli.prepare import prepare
 from coe.cli.ps import ps
@@ -47,6 +48,7 @@ app.command("schema", rich_help_panel=SERVICE)(schema)
 app.command("route", rich_help_panel=ROUTER)(route)
 app.command("train-router", rich_help_panel=ROUTER)(train_router)
 app.command("eval-router", rich_help_panel=ROUTER)(eval_router)
+app.command("feedback", rich_help_panel=ROUTER)(feedback)
 app.command("train-expert", rich_help_panel=EXPERTS)(train_expert)
 app.command("select-experts", rich_help_panel=EXPERTS)(select_experts)
 

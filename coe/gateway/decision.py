@@ -46,6 +46,11 @@ class Decision:
     probabilities: Mapping[str, float]
     router_ms: float
 
+    @property
+    def routed(self) -> bool:
+        """The router was asked; False where the client named the expert."""
+        return self.abstained or bool(self.probabilities)
+
 
 class Decider:
     """Maps model names and categories to plans.

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -33,6 +33,17 @@ ROUTES = Counter("coe_route_decisions_total", "Prompts routed.", ["category", "e
 ABSTENTIONS = Counter("coe_route_abstentions_total", "Prompts that the classifier would not decide.")
 ROUTE_SECONDS = Histogram("coe_route_duration_seconds", "Encoding and classification.", buckets=ROUTE_BUCKETS)
 CACHE = Counter("coe_response_cache_total", "Lookups of the response cache.", ["result"])
+DECISIONS_LOGGED = Counter(
+    "coe_decision_log_total", "Decisions for the log: written, or dropped (queue_full, redis_away).", ["result"]
+)
+FEEDBACK = Counter("coe_feedback_total", "Scores for answers: recorded, or repeated.", ["expert", "result"])
+DRIFT = Gauge("coe_router_drift", "1 while the signal is drifted.", ["kind"], multiprocess_mode="mostrecent")
+PSI = Gauge("coe_router_psi", "Population stability index of the category mix.", multiprocess_mode="mostrecent")
+REJECTION_RATIO = Gauge(
+    "coe_router_rejection_ratio",
+    "Share of the window that the router would not decide.",
+    multiprocess_mode="mostrecent",
+)
 
 
 class WorkerStates(Protocol):
@@ -77,6 +88,11 @@ def render_metrics(states: WorkerStates) -> bytes:
             ABSTENTIONS,
             ROUTE_SECONDS,
             CACHE,
+            DECISIONS_LOGGED,
+            FEEDBACK,
+            DRIFT,
+            PSI,
+            REJECTION_RATIO,
         ):
             registry.register(metric)
     registry.register(_WorkerCollector(states))
