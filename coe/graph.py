@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -55,6 +56,7 @@ APPLICATION = "coe"
 GATEWAY = "Gateway"
 UNLIMITED = 1_000_000_000
 SHUTDOWN_S = 20.0
+LOG_TIMEOUT_S = 2.0
 INLINE_CHARS = 1_000
 
 
@@ -174,7 +176,9 @@ class GatewayDeployment:
     async def drain(self, timeout_s: float) -> bool:
         """Refuses new requests and waits for the running ones; False where some were cut off."""
         drained = await self._chat.drain(timeout_s)
-        await self._observer.flush()
+        with suppress(TimeoutError):  # where Redis hangs, the last decisions are not worth more
+            async with asyncio.timeout(LOG_TIMEOUT_S):
+                await self._observer.flush()
         return drained
 
 

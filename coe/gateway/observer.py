@@ -25,7 +25,7 @@ from routers.prompts import prompt_text
 
 CHAT_PATH = "/v1/chat/completions"
 QUEUED = 10_000
-BATCH = 500
+BATCH = 100  # under 2 ms of the event loop at a time
 LINGER_S = 0.1
 KeptPrompts: TypeAlias = Literal["none", "abstained", "all"]
 log = get_logger("coe.gateway.observer")

@@ -16,6 +16,9 @@ from redis.asyncio import Redis
 from coe.store.streams import as_text
 
 _PROMPT = "prompt"
+_WRITE = """
+for i, key in ipairs(KEYS) do redis.call('SET', key, ARGV[i + 1], 'PX', ARGV[1]) end
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +67,19 @@ class DecisionLog:
         self._rejected = f"{namespace}:prompts:rejected"
         self.keep_s = keep_s
         self._max_prompts = max_prompts
+        self._write = client.register_script(_WRITE)  # one command: as many as decisions cost several times the CPU
 
     async def write(self, decisions: Sequence[LoggedDecision]) -> None:
-        """Stores all in one round trip. Of several for one request id the last stands."""
-        keep_ms = round(self.keep_s * 1000)
-        pipeline = self._client.pipeline(transaction=False)  # its awaits queue; execute sends
-        for decision in decisions:
-            await pipeline.set(self._prefix + decision.request_id, orjson.dumps(decision), px=keep_ms)
-            if decision.abstained and decision.prompt:
-                await pipeline.xadd(self._rejected, {_PROMPT: decision.prompt}, maxlen=self._max_prompts)
-        await pipeline.execute()
+        """Stores all. Of several for one request id the last stands."""
+        keys = [self._prefix + decision.request_id for decision in decisions]
+        values = [orjson.dumps(decision) for decision in decisions]
+        await self._write(keys=keys, args=[str(round(self.keep_s * 1000)), *values])
+        prompts = [decision.prompt for decision in decisions if decision.abstained and decision.prompt]
+        if prompts:
+            pipeline = self._client.pipeline(transaction=False)  # its awaits queue; execute sends
+            for prompt in prompts:
+                await pipeline.xadd(self._rejected, {_PROMPT: prompt}, maxlen=self._max_prompts)
+            await pipeline.execute()
 
     async def find(self, request_id: str) -> LoggedDecision | None:
         """None: there was none, it is too old, or a version of this service wrote it that this one cannot read."""
