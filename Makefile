@@ -4,7 +4,7 @@ CONFIG ?= configs/local.yaml
 ROWS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help venv serve test check unit engine lock reference router adapters bench-gateway bench-composition clean
+.PHONY: help venv serve test check unit engine lock reference router adapters bench-gateway bench-composition bench-router clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,9 @@ bench-composition: venv  ## the composition beside each of its experts, as a tab
 
 bench-gateway: venv  ## the gateway beside LiteLLM's proxy, as a table
 	@$(PY) -m benchmarks.gateway
+
+bench-router: venv  ## what it costs to classify a prompt, as a table
+	@$(PY) -m benchmarks.router
 
 lock:  ## resolve requirements/cpu.txt again (needs uv)
 	uv pip compile pyproject.toml --extra cpu --group dev --override requirements/overrides.txt \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,14 +27,14 @@ class Machine:
     busy_before: float
 
 
-def describe_machine() -> Machine:
-    """Takes three seconds, in which the measurement must not run yet."""
+def describe_machine(packages: Sequence[str] = _PACKAGES) -> Machine:
+    """`packages`: whose versions matter. Takes three seconds, in which the measurement must not run yet."""
     return Machine(
         cpu=_cpu_model(),
         cores=len(os.sched_getaffinity(0)),
         memory_gib=round(psutil.virtual_memory().total / 2**30, 1),
         python=platform.python_version(),
-        versions={package: version(package) for package in _PACKAGES},
+        versions={package: version(package) for package in packages},
         busy_before=round(psutil.cpu_percent(interval=_WATCHED_S) / 100, 3),
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from coe.config.load import LoadedConfig
 from coe.config.references import Problem
 from coe.config.specs import absolute_source
-from coe.routing import load_router
+from coe.routing import load_routing
 from coe.runtime import cache_directory
 from workers.errors import SourceError
 from workers.sources import check
@@ -23,7 +23,7 @@ def check_service(loaded: LoadedConfig) -> None:
     """
     if problems := list(_problems(loaded)):
         raise loaded.error(problems)
-    load_router(loaded, cache_directory())
+    load_routing(loaded, cache_directory())
 
 
 def _problems(loaded: LoadedConfig) -> Iterator[Problem]:

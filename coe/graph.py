@@ -7,47 +7,25 @@ the handles between deployments; those carry control alone.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-import aiohttp
 import ray
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
 from coe.config.load import LoadedConfig
-from coe.config.specs import expert_fingerprint, worker_spec
-from coe.gateway.app import build_app
-from coe.gateway.chat import ChatEndpoint, ChatLimits
-from coe.gateway.decision import Decider
-from coe.gateway.drift_watch import DriftWatch, RouterCard
-from coe.gateway.feedback import FeedbackPage
-from coe.gateway.fleet import Fleet
-from coe.gateway.loading import LoadPages
-from coe.gateway.observer import DecisionObserver
-from coe.gateway.pages import ExpertCard, Pages
-from coe.gateway.router_page import RouterPage
-from coe.handles import AskedWorkers, ControlledWorkers
-from coe.plan.cached_expert import CachedExpert
-from coe.plan.executor import Executor
-from coe.plan.expert import Expert
-from coe.plan.worker_expert import WorkerExpert
-from coe.routing import effective_map, load_router
+from coe.config.specs import worker_spec
+from coe.gateway.assembly import assemble_gateway
+from coe.handles import AskedWorkers, ControlledWorkers, RemoteRouter
+from coe.live_router import LiveRouter
+from coe.routing import Routed, RouterCard, load_routing
 from coe.runtime import Runtime
 from coe.store.client import STORE_ERRORS, open_redis
-from coe.store.decision_log import DecisionLog
 from coe.store.directory import RedisDirectory
-from coe.store.drift_baselines import DriftBaselines
-from coe.store.outcomes import OutcomeLog
-from coe.store.response_cache import ResponseCache
 from coe.telemetry.logs import configure_logs, get_logger
-from routers.artefact import MANIFEST
-from routers.router import CategoryRouter, Classification
 from workers.errors import WorkerError
 from workers.spec import LoadReport, WorkerReport
 from workers.worker import ExpertWorker
@@ -56,8 +34,6 @@ APPLICATION = "coe"
 GATEWAY = "Gateway"
 UNLIMITED = 1_000_000_000
 SHUTDOWN_S = 20.0
-LOG_TIMEOUT_S = 2.0
-INLINE_CHARS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,67 +95,31 @@ def _resources(setup: Setup, group: str) -> dict[str, object]:
 
 
 class GatewayDeployment:
-    """Hosts the gateway's ASGI application and the background refresh of its picture of the workers."""
+    """Hosts the gateway's ASGI application and what it keeps fresh in the background."""
 
     def __init__(self, setup: Setup, workers: dict[str, DeploymentHandle], router: DeploymentHandle | None) -> None:
         config = setup.loaded.config
-        runtime = setup.runtime
-        configure_logs(runtime.log_file, config.logs.level, "gateway")
-        local_router = load_router(setup.loaded, runtime.cache_dir)
-        redis = open_redis(runtime.redis_url)
-        sources = (RedisDirectory(redis, config.redis.namespace), AskedWorkers(workers))
-        self._fleet = Fleet(sources)
-        cache = ResponseCache(redis, config.redis.namespace, config.cache.ttl_s, config.cache.max_answer_kb * 1024)
-        executor = Executor(_experts(setup, self._fleet, cache))
-        classifier = _RemoteClassifier(router) if router else _LocalClassifier(local_router)
-        decider = Decider(classifier, list(config.experts), effective_map(config, local_router), config.router.general)
-        max_body = int(config.server.max_body_mb * 1e6)
-        limits = ChatLimits(max_body, config.server.max_concurrent, config.server.ping_interval_s)
-        self._chat = ChatEndpoint(decider, executor, limits, log_prompts=config.logs.prompts)
-        cards = [
-            ExpertCard(name, expert.description, config.active_params_b(name))
-            for name, expert in config.experts.items()
-        ]
-        pages = Pages(decider, self._fleet, cards, config.router.general, max_body)
+        configure_logs(setup.runtime.log_file, config.logs.level, "gateway")
+        live_router = None if router else _live_router(setup)
         control = ControlledWorkers({group: (handle, config.experts_of(group)) for group, handle in workers.items()})
-        loading = LoadPages(control, self._fleet, list(config.experts), config.router.general)
-        card = _router_card(setup.loaded, local_router)
-        namespace, kept = config.redis.namespace, config.router.log
-        decisions = DecisionLog(redis, namespace, kept.keep_h * 3600, kept.max_prompts)
-        outcomes = OutcomeLog(redis, namespace, kept.keep_h * 3600, kept.max_outcomes)
-        drift = DriftWatch(
-            DriftBaselines(redis, namespace), config.router.drift.window, config.router.drift.false_alarm
-        )
-        self._observer = DecisionObserver(decisions, drift, lambda: card, kept.prompts)
-        self._app = build_app(
-            self._chat,
-            pages,
-            loading,
-            config.server.request_timeout_s,
-            feedback=FeedbackPage(decisions, outcomes, max_body),
-            router=RouterPage(lambda: card, drift),
-            observer=self._observer,
-            repeats_id=False,
+        self._gateway = assemble_gateway(
+            setup.loaded, setup.runtime, live_router or RemoteRouter(router), AskedWorkers(workers), control
         )
         loop = asyncio.get_running_loop()
-        self._background = (loop.create_task(self._fleet.keep_fresh()), loop.create_task(self._observer.run()))
+        self._background = [loop.create_task(work) for work in self._gateway.background()]
+        if live_router:
+            self._background.append(loop.create_task(live_router.keep_current()))
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        return self._app
+        return self._gateway.app
 
     async def check_health(self) -> None:
         """Serve replaces the replica when this raises."""
-        for task in self._background:
-            if task.done():
-                task.result()
+        _raise_ended(self._background)
 
     async def drain(self, timeout_s: float) -> bool:
         """Refuses new requests and waits for the running ones; False where some were cut off."""
-        drained = await self._chat.drain(timeout_s)
-        with suppress(TimeoutError):  # where Redis hangs, the last decisions are not worth more
-            async with asyncio.timeout(LOG_TIMEOUT_S):
-                await self._observer.flush()
-        return drained
+        return await self._gateway.drain(timeout_s)
 
 
 class WorkerDeployment:
@@ -235,60 +175,28 @@ class RouterDeployment:
 
     def __init__(self, setup: Setup) -> None:
         configure_logs(setup.runtime.log_file, setup.loaded.config.logs.level, "router")
-        self._classifier = _LocalClassifier(load_router(setup.loaded, setup.runtime.cache_dir))
+        self._router = _live_router(setup)
+        self._background = [asyncio.get_running_loop().create_task(self._router.keep_current())]
 
-    async def classify(self, text: str) -> Classification:
-        return await self._classifier.classify(text)
+    async def route(self, text: str) -> Routed:
+        return await self._router.route(text)
 
+    async def card(self) -> RouterCard:
+        """Of the router in force."""
+        return await self._router.card()
 
-class _LocalClassifier:
-    """Classifies in one thread, so that the event loop goes on.
-
-    But a static encoder takes less for a short text (a third of a millisecond) than handing it over and back does: two
-    threads of one interpreter wait for each other.
-    """
-
-    def __init__(self, router: CategoryRouter) -> None:
-        self._router = router
-        self._inline_chars = INLINE_CHARS if router.encoder.spec.kind == "static" else 0
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="router")
-
-    async def classify(self, text: str) -> Classification:
-        if len(text) <= self._inline_chars:
-            return self._router.classify(text)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._router.classify, text)
+    async def check_health(self) -> None:
+        """Serve replaces the replica when this raises."""
+        _raise_ended(self._background)
 
 
-class _RemoteClassifier:
-    def __init__(self, handle: DeploymentHandle) -> None:
-        self._handle = handle
-
-    async def classify(self, text: str) -> Classification:
-        found = await self._handle.classify.remote(text)
-        assert isinstance(found, Classification)
-        return found
+def _live_router(setup: Setup) -> LiveRouter:
+    loaded = setup.loaded
+    return LiveRouter(loaded.path(loaded.config.router.path), partial(load_routing, loaded, setup.runtime.cache_dir))
 
 
-def _router_card(loaded: LoadedConfig, router: CategoryRouter) -> RouterCard:
-    manifest = (loaded.path(loaded.config.router.path) / MANIFEST).read_bytes()
-    return RouterCard(hashlib.sha256(manifest).hexdigest()[:12], router.categories, router.reject_rate)
-
-
-def _experts(setup: Setup, fleet: Fleet, cache: ResponseCache) -> dict[str, Expert]:
-    config = setup.loaded.config
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=2.0),
-        auto_decompress=False,
-    )
-    return {
-        name: CachedExpert(
-            WorkerExpert(name, fleet, session, setup.runtime.token),
-            cache,
-            config.cache.mode,
-            expert_fingerprint(setup.loaded, name),
-            expert.sampling.temperature,
-            version=partial(fleet.adapters, name),
-        )
-        for name, expert in config.experts.items()
-    }
+def _raise_ended(tasks: list[asyncio.Task[None]]) -> None:
+    """Background work never ends by itself: what ended it is raised."""
+    for task in tasks:
+        if task.done():
+            task.result()

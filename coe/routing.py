@@ -1,7 +1,12 @@
-"""The service's router: the artefact that the configuration names, checked against its experts."""
+"""The service's router: the artefact that the configuration names, checked against its experts.
+
+In: a configuration. Out: a `Routing`, which tells category and expert of a prompt.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -9,27 +14,83 @@ from coe.config.load import LoadedConfig
 from coe.config.models import Config
 from coe.config.references import Problem
 from coe.telemetry.logs import get_logger
+from routers.artefact import recover_artefact, version_of
 from routers.errors import ArtefactError, EncoderError
-from routers.router import CategoryRouter
+from routers.router import CategoryRouter, Classification
 from workers.sources import resolve
 
 log = get_logger("coe.routing")
 
 
-def load_router(loaded: LoadedConfig, cache_dir: Path) -> CategoryRouter:
-    """Loads and checks the artefact.
+@dataclass(frozen=True, slots=True)
+class RouterCard:
+    """What a router tells of itself.
+
+    Attributes:
+        version: of the artefact, as `routers.artefact.version_of` tells it.
+        categories: those that it knows.
+        reject_rate: in [0, 1), the share of in-scope prompts that it was made to abstain on.
+    """
+
+    version: str
+    categories: tuple[str, ...]
+    reject_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """What was decided of one prompt, and the router that decided it."""
+
+    classification: Classification
+    expert: str
+    router_card: RouterCard
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """One router with the configuration's entries over its map. A service replaces it whole.
+
+    Attributes:
+        expert_by_category: stage two; `general` answers for what it does not name.
+        card: the router's own.
+    """
+
+    router: CategoryRouter
+    expert_by_category: Mapping[str, str]
+    general: str
+    card: RouterCard
+
+    def route(self, text: str) -> Routed:
+        """Blocks for the encoder's time. Thread-safe."""
+        found = self.router.classify(text)
+        return Routed(found, self.expert_by_category.get(found.category, self.general), self.card)
+
+
+def load_routing(loaded: LoadedConfig, cache_dir: Path) -> Routing:
+    """Loads and checks the artefact as it stands now.
 
     Raises:
         ConfigError: the artefact is missing, damaged, or sends prompts to experts that the configuration lacks.
     """
     directory = loaded.path(loaded.config.router.path)
     try:
-        router = CategoryRouter.load(directory, partial(resolve_source, cache_dir=cache_dir))
+        router, version = _open(directory, cache_dir)
     except (ArtefactError, EncoderError) as error:
         raise loaded.error([Problem(("router", "path"), str(error))]) from error
     if problems := find_mismatches(loaded.config, router):
         raise loaded.error(problems)
-    return router
+    card = RouterCard(version, router.categories, router.reject_rate)
+    return Routing(router, effective_map(loaded.config, router), loaded.config.router.general, card)
+
+
+def _open(directory: Path, cache_dir: Path) -> tuple[CategoryRouter, str]:
+    """The router and its version; never the files of one and the name of another."""
+    recover_artefact(directory)
+    version = version_of(directory)
+    router = CategoryRouter.load(directory, partial(resolve_source, cache_dir=cache_dir))
+    if version_of(directory) != version:
+        raise ArtefactError(f"{directory} was replaced while it was read: try again")
+    return router, version
 
 
 def resolve_source(source: str, cache_dir: Path) -> Path:

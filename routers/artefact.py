@@ -1,12 +1,11 @@
 """Router directories: in come a folder's files, out comes a versioned directory whose every file has a checksum.
 
 `manifest.json` names the format, its version, and the sha256 and size of every other file. A directory appears
-whole or not at all. What the files mean: `routers.record`.
+whole or not at all, and the one that it replaces is kept beside it (`routers.generations`). What the files mean:
+`routers.record`.
 """
 
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -14,9 +13,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from routers.errors import ArtefactChecksumError, ArtefactError, ArtefactVersionError
+from routers.generations import Generations
 
 MANIFEST = "manifest.json"
 VERSION = 1
+VERSION_DIGITS = 12
+
+FileIdentities = frozenset[tuple[str, int, int, int]]
+"""Name, inode, size in bytes and time of change in nanoseconds of every file of a directory."""
 
 
 class _FileRecord(BaseModel):
@@ -33,38 +37,98 @@ class _Manifest(BaseModel):
 
 
 def write_artefact(directory: Path, write_files: Callable[[Path], None]) -> None:
-    """Make `directory` of the files that `write_files` puts into an empty folder; an older router is replaced.
+    """Make `directory` of the files that `write_files` puts into an empty folder.
 
+    A whole router that was there is kept as `DIRECTORY.previous`; writing the same one again changes nothing. A
+    process that is killed leaves both as they were or as they are to be, once anything opens or writes them again.
     Raises ArtefactError where `directory` exists and is neither a router nor empty, or cannot be written.
     """
     refuse_foreign(directory)
-    staging: Path | None = None
+
+    def write(folder: Path) -> None:
+        write_files(folder)
+        files = {path.name: _describe(path) for path in sorted(folder.iterdir())}
+        (folder / MANIFEST).write_text(_Manifest(files=files).model_dump_json(indent=2) + "\n", encoding="utf-8")
+
     try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
-        new = staging / "new"
-        new.mkdir()
-        write_files(new)
-        files = {path.name: _describe(path) for path in sorted(new.iterdir())}
-        (new / MANIFEST).write_text(_Manifest(files=files).model_dump_json(indent=2) + "\n", encoding="utf-8")
-        if directory.exists():
-            directory.rename(staging / "old")
-        new.rename(directory)
+        _generations(directory).replace(write)
     except OSError as error:
         raise ArtefactError(f"The router cannot be written to {directory}: {error}") from error
-    finally:
-        if staging is not None:
-            _restore(staging / "old", directory)
-            shutil.rmtree(staging, ignore_errors=True)
 
 
-def _restore(old: Path, directory: Path) -> None:
-    if old.exists() and not directory.exists():
-        old.rename(directory)
+def roll_back(directory: Path) -> str:
+    """Swap `directory` and the router that it replaced, and return the version that now stands there.
+
+    Rolling back twice returns. Raises ArtefactError or its kinds where there is no previous router, where it is damaged
+    or of a newer format, or where the folders cannot be renamed; `directory` is then as it was.
+    """
+    _refuse_foreign(directory)
+
+    def check(previous: Path) -> None:
+        if not previous.exists():
+            raise ArtefactError(
+                f"{directory} has no previous router: none was replaced yet, or {previous} was removed. Train or copy "
+                "the router that you want"
+            )
+        try:
+            verify_artefact(previous)
+        except ArtefactError as error:
+            raise type(error)(f"{directory} is kept: {error}") from error
+
+    try:
+        _generations(directory).swap(check)
+    except OSError as error:
+        raise ArtefactError(f"{directory} cannot be rolled back: {error}") from error
+    return version_of(directory)
+
+
+def recover_artefact(directory: Path) -> None:
+    """End a write or a rollback that was killed halfway, where `directory` is missing for it. Raises ArtefactError."""
+    try:
+        _generations(directory).recover()
+    except OSError as error:
+        raise ArtefactError(
+            f"A change of the router {directory} was cut off, and ending it failed: {error}. Open it once as a user "
+            f"who may write to {directory.parent}"
+        ) from error
+
+
+def version_of(directory: Path) -> str:
+    """The version of the router in `directory`: 12 hex digits of the sha256 of its manifest, and so of all its files.
+
+    The files themselves are not read. Raises ArtefactError where there is no manifest.
+    """
+    return hashlib.sha256(_read_manifest_bytes(directory)).hexdigest()[:VERSION_DIGITS]
+
+
+def file_identities(directory: Path) -> FileIdentities:
+    """What tells cheaply whether files of `directory` were changed; empty where it is missing or cannot be read."""
+    try:
+        stats = [(path.name, path.stat()) for path in directory.iterdir()]
+    except OSError:
+        return frozenset()
+    return frozenset((name, stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+
+
+def _generations(directory: Path) -> Generations:
+    return Generations(directory.resolve(), _whole_version)
+
+
+def _whole_version(directory: Path) -> str | None:
+    try:
+        verify_artefact(directory)
+        return version_of(directory)
+    except ArtefactError:
+        return None
 
 
 def refuse_foreign(directory: Path) -> None:
-    """Raises ArtefactError where something stands at `directory` that is neither a router nor an empty folder."""
+    """Raises ArtefactError where what stands at `directory`, or where it would be kept, is no router nor empty."""
+    _refuse_foreign(directory)
+    _refuse_foreign(_generations(directory).previous)
+
+
+def _refuse_foreign(directory: Path) -> None:
     if not directory.exists() and not directory.is_symlink():
         return
     if not directory.is_dir() or directory.is_symlink():
@@ -105,22 +169,28 @@ def verify_artefact(directory: Path) -> dict[str, Path]:
 
 
 def _read_manifest(directory: Path) -> _Manifest:
-    path = directory / MANIFEST
     try:
-        manifest = _Manifest.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ArtefactError(
-            f"{directory} is not a router: it has no {MANIFEST}. `coe train-router` makes one"
-        ) from error
-    except OSError as error:
-        raise ArtefactError(f"{path} cannot be read: {error.strerror}") from error
+        manifest = _Manifest.model_validate_json(_read_manifest_bytes(directory))
     except ValidationError as error:
+        path = directory / MANIFEST
         raise ArtefactError(f"{path} is not the manifest of a router: {error.errors()[0]['msg']}") from error
     if manifest.version > VERSION:
         raise ArtefactVersionError(
             f"The router {directory} has format {manifest.version}, this version reads up to {VERSION}: upgrade coe"
         )
     return manifest
+
+
+def _read_manifest_bytes(directory: Path) -> bytes:
+    path = directory / MANIFEST
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ArtefactError(
+            f"{directory} is not a router: it has no {MANIFEST}. `coe train-router` makes one"
+        ) from error
+    except OSError as error:
+        raise ArtefactError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _describe(path: Path) -> _FileRecord:

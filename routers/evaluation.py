@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routers.comparison import OutcomeFigures, compare
+from routers.encoders.encoder import Encoder
 from routers.errors import DataError
 from routers.prompts import LabelledPrompt
 from routers.ranking import auroc, recall_at
@@ -72,12 +73,16 @@ def evaluate(
     prompts: Sequence[LabelledPrompt],
     *,
     seed: int = 0,
+    cached: Encoder | None = None,
     progress: "StageProgress | None" = None,
 ) -> Evaluation:
-    """Classify all prompts, then some one at a time for the latency. Raises DataError where there are none."""
+    """Classify all prompts, then some one at a time for the latency. Raises DataError where there are none.
+
+    `cached`: the router's encoder behind a cache, for all but the latency.
+    """
     if not prompts:
         raise DataError("There are no prompts to evaluate the router on")
-    answers = _classify(router, prompts, progress)
+    answers = _classify(router if cached is None else router.with_encoder(cached), prompts, progress)
     in_scope = [
         (prompt.category, answer)
         for prompt, answer in zip(prompts, answers, strict=True)

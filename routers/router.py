@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from routers.abstention import GENERAL
-from routers.artefact import verify_artefact, write_artefact
+from routers.artefact import recover_artefact, verify_artefact, write_artefact
 from routers.classifier import Features, in_scope_margin
 from routers.encoders.catalogue import open_encoder
-from routers.encoders.encoder import Encoder, Resolve
-from routers.encoders.static import StaticEncoder
+from routers.encoders.encoder import Encoder, Resolve, SavedEncoder
 from routers.errors import EncoderError
 from routers.mapping.expert_map import ExpertMap
 from routers.prompts import clip
@@ -54,17 +53,18 @@ class CategoryRouter:
 
         Raises ArtefactError (and its kinds) or EncoderError.
         """
+        recover_artefact(directory)
         verify_artefact(directory)
         parts = read_parts(directory)
         return cls(parts, open_encoder(parts.encoder, directory, resolve))
 
     def save(self, directory: Path) -> None:
-        """Write a router directory; an older one there is replaced. Raises ArtefactError."""
+        """Write a router directory; an older one there becomes `DIRECTORY.previous`. Raises ArtefactError."""
         write_artefact(directory, self._write)
 
     def _write(self, folder: Path) -> None:
         write_parts(self._parts, folder)
-        if isinstance(self._encoder, StaticEncoder):
+        if isinstance(self._encoder, SavedEncoder):
             self._encoder.save(folder)
 
     @property
@@ -92,6 +92,12 @@ class CategoryRouter:
     def with_map(self, expert_map: ExpertMap | None) -> "CategoryRouter":
         """The same router with another expert map; the encoder is shared."""
         return CategoryRouter(replace(self._parts, expert_map=expert_map), self._encoder)
+
+    def with_encoder(self, encoder: Encoder) -> "CategoryRouter":
+        """The same router with its encoder behind a cache, or without one. Raises EncoderError: it is another."""
+        if encoder.spec != self._parts.encoder:
+            raise EncoderError(f"The router was trained with {self._parts.encoder}, not with {encoder.spec}")
+        return CategoryRouter(self._parts, encoder)
 
     def classify(self, text: str) -> Classification:
         """The category of one prompt. Blocks for the encoder's time; of a long text head and tail are read."""

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from coe.store.client import open_redis
 from coe.store.embedded import EmbeddedRedis
+from tests.routers.conftest import make_prompts, word_encoder  # noqa: F401  # fixtures
 from tests.running_gateway import (
     EXPERTS,
     MakeReport,

@@ -19,8 +19,8 @@ from starlette.types import ASGIApp
 from coe.config.models import CacheConfig, DecisionLogConfig
 from coe.gateway.app import build_app
 from coe.gateway.chat import ChatEndpoint, ChatLimits
-from coe.gateway.decision import Decider
-from coe.gateway.drift_watch import DriftWatch, RouterCard
+from coe.gateway.decision import Decider, PromptRouter
+from coe.gateway.drift_watch import DriftWatch
 from coe.gateway.feedback import FeedbackPage
 from coe.gateway.fleet import Fleet
 from coe.gateway.loading import LoadPages, Verb
@@ -30,6 +30,7 @@ from coe.gateway.router_page import RouterPage
 from coe.plan.cached_expert import CachedExpert
 from coe.plan.executor import Executor
 from coe.plan.worker_expert import WorkerExpert
+from coe.routing import Routed, RouterCard
 from coe.store.decision_log import DecisionLog
 from coe.store.drift_baselines import DriftBaselines
 from coe.store.outcomes import OutcomeLog
@@ -46,13 +47,23 @@ ROUTER = RouterCard("0123456789ab", ("law", "poetry"), 0.05)
 
 
 class ScriptedClassifier:
-    """Knows poetry by the word; abstains where it reads `unclear`; `texts` keeps what it was asked."""
+    """Knows poetry by the word and sends it to the poet; abstains where it reads `unclear`.
+
+    `texts` keeps what it was asked.
+    """
 
     def __init__(self) -> None:
         self.texts: list[str] = []
 
-    async def classify(self, text: str) -> Classification:
+    async def route(self, text: str) -> Routed:
         self.texts.append(text)
+        found = self._classify(text)
+        return Routed(found, "poet" if found.category == "poetry" else GENERAL, ROUTER)
+
+    async def card(self) -> RouterCard:
+        return ROUTER
+
+    def _classify(self, text: str) -> Classification:
         if "unclear" in text:
             return Classification("general", 0.8, abstained=True, in_scope=0.2, probabilities=PROBABILITIES)
         category = "poetry" if "poem" in text else "law"
@@ -143,7 +154,7 @@ class RunningGateway:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Of one gateway."""
+    """Of one gateway. `router`: another one than the scripted classifier."""
 
     timeout_s: float = 20.0
     ping_interval_s: float = 10.0
@@ -152,6 +163,7 @@ class Settings:
     cache: CacheConfig = field(default_factory=CacheConfig)
     log: DecisionLogConfig = field(default_factory=DecisionLogConfig)
     drift_window: int = 100
+    router: PromptRouter | None = None
 
 
 MakeReport = Callable[..., WorkerReport]
@@ -165,13 +177,14 @@ async def enter_gateway(
 ) -> RunningGateway:
     """Serves until the stack is closed."""
     cache, classifier = settings.cache, ScriptedClassifier()
+    router = settings.router or classifier
     fleet = Fleet([source])
     await fleet.refresh()
     store = ResponseCache(redis, uuid.uuid4().hex, cache.ttl_s, cache.max_answer_kb * 1024)
     experts = {
         name: CachedExpert(WorkerExpert(name, fleet, session, TOKEN), store, cache.mode, name, None) for name in EXPERTS
     }
-    decider = Decider(classifier, EXPERTS, {"poetry": "poet"}, GENERAL)
+    decider = Decider(router, EXPERTS, GENERAL)
     limits = ChatLimits(settings.max_body_bytes, settings.max_concurrent, settings.ping_interval_s)
     chat = ChatEndpoint(decider, Executor(experts), limits)
     cards = [ExpertCard(name, f"The {name}.", 0.135) for name in EXPERTS]
@@ -182,7 +195,7 @@ async def enter_gateway(
     decisions = DecisionLog(redis, namespace, kept.keep_h * 3600, kept.max_prompts)
     outcomes = OutcomeLog(redis, namespace, kept.keep_h * 3600, kept.max_outcomes)
     drift = DriftWatch(DriftBaselines(redis, namespace), settings.drift_window, 0.001)
-    observer = DecisionObserver(decisions, drift, lambda: ROUTER, kept.prompts)
+    observer = DecisionObserver(decisions, drift, kept.prompts)
     await stack.enter_async_context(_running(observer.run()))
     app = build_app(
         chat,
@@ -190,7 +203,7 @@ async def enter_gateway(
         loading,
         settings.timeout_s,
         feedback=FeedbackPage(decisions, outcomes, settings.max_body_bytes),
-        router=RouterPage(lambda: ROUTER, drift),
+        router=RouterPage(router, drift),
         observer=observer,
     )
     url = await stack.enter_async_context(_served(app))

@@ -6,7 +6,7 @@ import pytest
 
 from coe.config.load import LoadedConfig, load_config
 from coe.errors import ConfigError
-from coe.routing import effective_map, find_mismatches, load_router
+from coe.routing import effective_map, find_mismatches, load_routing
 from routers.mapping.expert_map import ExpertMap
 from routers.router import CategoryRouter
 
@@ -22,7 +22,7 @@ def local() -> LoadedConfig:
 def router(local: LoadedConfig, tmp_path_factory: pytest.TempPathFactory) -> CategoryRouter:
     if not (CONFIGS / "router").is_dir():
         pytest.skip("the router that ships is not here")
-    return load_router(local, tmp_path_factory.mktemp("cache"))
+    return load_routing(local, tmp_path_factory.mktemp("cache")).router
 
 
 def test_the_shipped_map_leads_to_the_shipped_adapters(local: LoadedConfig, router: CategoryRouter) -> None:
@@ -50,4 +50,4 @@ def test_an_expert_that_the_configuration_lacks_is_told(local: LoadedConfig, rou
 def test_a_missing_router_is_told_with_the_line_that_names_it(local: LoadedConfig, tmp_path: Path) -> None:
     moved = load_config(CONFIGS / "local.yaml", {"COE_ROUTER__PATH": str(tmp_path)})
     with pytest.raises(ConfigError, match=r"COE_ROUTER__PATH: router.path: .*`coe train-router` makes one"):
-        load_router(moved, tmp_path)
+        load_routing(moved, tmp_path)

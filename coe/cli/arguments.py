@@ -20,3 +20,6 @@ DataOption = Annotated[
 ]
 MoreDataArgument = Annotated[list[Path] | None, typer.Argument(metavar="[F...]", help="Further files after --data.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+CacheOption = Annotated[
+    bool, typer.Option("--cache/--no-cache", help="Keep what the encoder gave on disk, for the next run.")
+]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coe.cli.arguments import DataOption, JsonOption, MoreDataArgument
+from coe.cli.arguments import CacheOption, DataOption, JsonOption, MoreDataArgument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,13 +19,15 @@ def eval_router(
     router: Annotated[Path, typer.Option("--router", help="A directory that `coe train-router` wrote.")],
     data: DataOption,
     as_json: JsonOption = False,
+    use_cache: CacheOption = True,
     more_data: MoreDataArgument = None,
 ) -> None:
     """Measure a router on prompts that it was not trained on; a figure that the data cannot give is null."""
     import orjson
     from rich.console import Console
 
-    from coe.cli.train_router import resolver, stage_bars, stage_progress
+    from coe.cli.train_router import encoder_cache, resolver, stage_bars, stage_progress
+    from routers.encoders.catalogue import with_cache
     from routers.evaluation import evaluate
     from routers.prompts import read_prompts
     from routers.router import CategoryRouter
@@ -33,7 +35,8 @@ def eval_router(
     prompts = read_prompts([*data, *(more_data or ())])
     with stage_bars() as bars:
         loaded = CategoryRouter.load(router, resolver(bars.console.print))
-        figures = evaluate(loaded, prompts, progress=stage_progress(bars)).to_json()
+        cached = with_cache(loaded.encoder, encoder_cache(use_cache))
+        figures = evaluate(loaded, prompts, cached=cached, progress=stage_progress(bars)).to_json()
     if as_json:
         typer.echo(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
     else:

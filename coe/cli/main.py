@@ -19,6 +19,7 @@ from coe.cli.feedback import feedback
 from coe.cli.load import load, unload
 from coe.cli.prepare import prepare
 from coe.cli.ps import ps
+from coe.cli.rollback_router import rollback_router
 from coe.cli.route import route
 from coe.cli.schema import schema
 from coe.cli.select_experts import select_experts
@@ -49,6 +50,7 @@ app.command("route", rich_help_panel=ROUTER)(route)
 app.command("train-router", rich_help_panel=ROUTER)(train_router)
 app.command("eval-router", rich_help_panel=ROUTER)(eval_router)
 app.command("feedback", rich_help_panel=ROUTER)(feedback)
+app.command("rollback-router", rich_help_panel=ROUTER)(rollback_router)
 app.command("train-expert", rich_help_panel=EXPERTS)(train_expert)
 app.command("select-experts", rich_help_panel=EXPERTS)(select_experts)
 

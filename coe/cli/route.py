@@ -25,23 +25,24 @@ def route(
 
     from coe.config.load import load_config
     from coe.errors import InvalidRequestError
-    from coe.routing import effective_map, load_router
+    from coe.routing import load_routing
     from coe.runtime import cache_directory
 
     text = sys.stdin.read() if prompt == "-" else prompt
     if not text.strip():
         raise InvalidRequestError("The prompt is empty; give some text.")
     loaded = load_config(config)
-    router = load_router(loaded, cache_directory())
-    router.classify(text)  # the first call warms up; the second is what a service takes
+    routing = load_routing(loaded, cache_directory())
+    routing.route(text)  # the first call warms up; the second is what a service takes
     started = time.perf_counter()
-    found = router.classify(text)
+    routed = routing.route(text)
     router_ms = (time.perf_counter() - started) * 1000
-    expert = effective_map(loaded.config, router).get(found.category, loaded.config.router.general)
+    found, expert = routed.classification, routed.expert
     if as_json:
         decision = {"category": found.category, "confidence": found.confidence, "abstained": found.abstained}
         more = {"expert": expert, "probabilities": found.probabilities, "router_ms": router_ms}
-        typer.echo(orjson.dumps(decision | more, option=orjson.OPT_INDENT_2).decode())
+        version = {"router_version": routed.router_card.version}
+        typer.echo(orjson.dumps(decision | more | version, option=orjson.OPT_INDENT_2).decode())
         return
     typer.echo(f"{found.category} ({found.confidence:.2f}) -> {expert}, {router_ms:.2f} ms")
     for category, probability in sorted(found.probabilities.items(), key=lambda item: -item[1]):

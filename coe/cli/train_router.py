@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coe.cli.arguments import DataOption, MoreDataArgument
+from coe.cli.arguments import CacheOption, DataOption, MoreDataArgument
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -44,26 +44,30 @@ def train_router(  # noqa: PLR0917 - typer fills them by name
         typer.Option("--reject-rate", help="Share of in-scope prompts that may go to `general`, in [0, 1)."),
     ] = 0.05,
     seed: Annotated[int, typer.Option("--seed", help="The same seed and data give the same router.")] = 0,
+    use_cache: CacheOption = True,
     more_data: MoreDataArgument = None,
 ) -> None:
     """Train a router on labelled prompts; where they hold outcomes, learn which expert serves which category."""
     from rich.console import Console
 
     from routers.artefact import refuse_foreign
-    from routers.encoders.catalogue import build_encoder
+    from routers.encoders.catalogue import build_encoder, with_cache
     from routers.mapping.experts import read_experts
     from routers.prompts import read_prompts
     from routers.training import MapSettings, train
 
     refuse_foreign(out)
+    cache = encoder_cache(use_cache)
     sizes = None if experts is None else read_experts(experts)
     prompts = read_prompts([*data, *(more_data or ())])
     with stage_bars() as bars:
         advance = stage_progress(bars)
-        built = build_encoder(encoder, resolver(bars.console.print), lambda done, of: advance("distil", done, of))
+        built = build_encoder(
+            encoder, resolver(bars.console.print), lambda done, of: advance("distil", done, of), cache=cache
+        )
         router, report = train(
             prompts,
-            built,
+            with_cache(built, cache),
             mapping=MapSettings(sizes, max_active_params_b, max_total_params_b),
             reject_rate=reject_rate,
             seed=seed,
@@ -101,6 +105,13 @@ def resolver(say: Callable[[str], None]) -> Callable[[str], Path]:
     from workers.sources import resolve
 
     return lambda source: resolve(source, cache_directory(), say)
+
+
+def encoder_cache(wanted: bool) -> Path | None:
+    """Where vectors and distilled tables are kept from one command to the next."""
+    from coe.runtime import cache_directory
+
+    return cache_directory() / "encoders" if wanted else None
 
 
 def summary(router: CategoryRouter, report: TrainingReport) -> Table:

@@ -10,6 +10,7 @@ from typing import Protocol
 from coe.errors import ModelNotFoundError
 from coe.plan.executor import Plan, Single
 from coe.plan.request import JsonValue
+from coe.routing import Routed, RouterCard
 from coe.telemetry.metrics import ABSTENTIONS, ROUTE_SECONDS, ROUTES
 from routers.abstention import GENERAL
 from routers.prompts import prompt_text
@@ -19,10 +20,14 @@ ROUTED_MODEL = "coe"
 NO_CATEGORY = "none"
 
 
-class Classifier(Protocol):
-    """Classifies prompts without blocking the event loop."""
+class PromptRouter(Protocol):
+    """Finds category and expert of a prompt, both by one version of the router, without blocking the event loop."""
 
-    async def classify(self, text: str) -> Classification: ...
+    async def route(self, text: str) -> Routed: ...
+
+    async def card(self) -> RouterCard:
+        """Of the router that decides now. Raises UnavailableError where it cannot be asked."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ class Decision:
         abstained: the classifier would not decide.
         probabilities: of every category; empty where nothing was classified.
         router_ms: what encoding and classification took, in milliseconds.
+        router_card: of the router that decided; None where nothing was classified.
     """
 
     plan: Plan
@@ -45,29 +51,31 @@ class Decision:
     abstained: bool
     probabilities: Mapping[str, float]
     router_ms: float
+    router_card: RouterCard | None
 
     @property
     def routed(self) -> bool:
-        """The router was asked; False where the client named the expert."""
+        """The service chose the expert; False where the client named it."""
         return self.abstained or bool(self.probabilities)
+
+    @property
+    def router_version(self) -> str:
+        """Empty where nothing was classified."""
+        return self.router_card.version if self.router_card else ""
 
 
 class Decider:
-    """Maps model names and categories to plans.
+    """Maps model names and prompts to plans.
 
     Args:
-        classifier: stage one of the router.
+        router: both stages of the router.
         experts: names of all experts.
-        expert_map: category to expert; stage two of the router.
-        general: the expert for everything that the map does not name.
+        general: the expert for prompts that cannot be routed.
     """
 
-    def __init__(
-        self, classifier: Classifier, experts: Sequence[str], expert_map: Mapping[str, str], general: str
-    ) -> None:
-        self._classifier = classifier
+    def __init__(self, router: PromptRouter, experts: Sequence[str], general: str) -> None:
+        self._router = router
         self._experts = frozenset(experts)
-        self._map = dict(expert_map)
         self._general = general
 
     async def decide(self, model: str, messages: Sequence[JsonValue]) -> Decision:
@@ -75,7 +83,7 @@ class Decider:
         if model == ROUTED_MODEL:
             return await self._route(messages)
         if model in self._experts:
-            return Decision(Single(model), model, NO_CATEGORY, 1.0, False, {}, 0.0)
+            return Decision(Single(model), model, NO_CATEGORY, 1.0, False, {}, 0.0, None)
         known = ", ".join((ROUTED_MODEL, *sorted(self._experts)))
         raise ModelNotFoundError(f"There is no such model. Known models: {known}.", param="model")
 
@@ -85,16 +93,23 @@ class Decider:
             text = prompt_text(messages)
         except ValueError:  # nothing to classify: images alone, or no user message
             undecidable = Classification(GENERAL, 0.0, abstained=True, in_scope=0.0, probabilities={})
-            return self._decision(undecidable, started)
-        return self._decision(await self._classifier.classify(text), started)
+            return self._decision(undecidable, self._general, None, started)
+        routed = await self._router.route(text)
+        return self._decision(routed.classification, routed.expert, routed.router_card, started)
 
-    def _decision(self, found: Classification, started: float) -> Decision:
+    def _decision(self, found: Classification, expert: str, card: RouterCard | None, started: float) -> Decision:
         seconds = time.perf_counter() - started
-        category = found.category
-        expert = self._map.get(category, self._general)
         ROUTE_SECONDS.observe(seconds)
-        ROUTES.labels(category, expert).inc()
+        ROUTES.labels(found.category, expert).inc()
         if found.abstained:
             ABSTENTIONS.inc()
-        plan = Single(expert, fallback=self._general)
-        return Decision(plan, expert, category, found.confidence, found.abstained, found.probabilities, seconds * 1000)
+        return Decision(
+            plan=Single(expert, fallback=self._general),
+            expert=expert,
+            category=found.category,
+            confidence=found.confidence,
+            abstained=found.abstained,
+            probabilities=found.probabilities,
+            router_ms=seconds * 1000,
+            router_card=card,
+        )

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal, TypeAlias
 
 from coe.gateway.decision import Decision
-from coe.gateway.drift_watch import DriftWatch, RouterCard
+from coe.gateway.drift_watch import DriftWatch
 from coe.gateway.exchange import Exchange
 from coe.store.client import STORE_ERRORS
 from coe.store.decision_log import DecisionLog, LoggedDecision
@@ -39,7 +39,6 @@ class _Noted:
     decision: Decision
     expert: str | None
     at: float
-    router: RouterCard
     prompt: str | None
 
 
@@ -49,7 +48,6 @@ class DecisionObserver:
     Args:
         decisions: where they are remembered.
         drift: watches them.
-        router: the router that decides now.
         prompts: whose texts may be kept.
         queued: records that may wait.
     """
@@ -58,13 +56,11 @@ class DecisionObserver:
         self,
         decisions: DecisionLog,
         drift: DriftWatch,
-        router: Callable[[], RouterCard],
         prompts: KeptPrompts = "none",
         queued: int = QUEUED,
     ) -> None:
         self._decisions = decisions
         self._drift = drift
-        self._router = router
         self._prompts = prompts
         self._queued = queued
         self._queue: deque[_Noted] = deque()
@@ -81,7 +77,7 @@ class DecisionObserver:
             return
         expert = exchange.expert if exchange.answered else None
         prompt = self._text(exchange, decision)
-        self._queue.append(_Noted(exchange.request_id, decision, expert, time.time(), self._router(), prompt))
+        self._queue.append(_Noted(exchange.request_id, decision, expert, time.time(), prompt))
 
     def _text(self, exchange: Exchange, decision: Decision) -> str | None:
         if self._prompts == "none" or (self._prompts == "abstained" and not decision.abstained):
@@ -106,10 +102,11 @@ class DecisionObserver:
                 await self._write(batch)
 
     async def _watch(self, batch: Sequence[_Noted]) -> None:
-        routed = [noted for noted in batch if noted.decision.routed]
-        for router, noted in groupby(routed, key=lambda noted: noted.router):
-            decisions = [each.decision for each in noted]
-            await self._drift.observe(router, [None if each.abstained else each.category for each in decisions])
+        """Each decision under the router that made it, which may have been replaced before the exchange ended."""
+        decided = (noted.decision for noted in batch)
+        for router, decisions in groupby(decided, key=lambda decision: decision.router_card):
+            if router:
+                await self._drift.observe(router, [None if each.abstained else each.category for each in decisions])
 
     async def _write(self, batch: Sequence[_Noted]) -> None:
         try:
@@ -137,6 +134,6 @@ def _logged(noted: _Noted) -> LoggedDecision:
         expert=noted.expert,
         plan=decision.plan.label,
         at=round(noted.at, 3),
-        router_version=noted.router.version,
+        router_version=decision.router_version,
         prompt=noted.prompt,
     )

@@ -70,6 +70,7 @@ class Pages:
                 "plan": decision.plan.label,
                 "probabilities": dict(decision.probabilities),
                 "router_ms": decision.router_ms,
+                "router_version": decision.router_version,
             }
         )
 

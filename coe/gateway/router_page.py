@@ -1,14 +1,13 @@
-"""`GET /v1/router`: the router that decides now, and whether its traffic has drifted."""
+"""`GET /v1/router`: the router in force, and whether its traffic has drifted."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from coe.gateway.drift_watch import DriftStatus, DriftWatch, RouterCard
+from coe.gateway.decision import PromptRouter
+from coe.gateway.drift_watch import DriftStatus, DriftWatch
 from coe.gateway.exchange import Exchange
 from routers.drift import SIGNALS
 
@@ -16,18 +15,18 @@ from routers.drift import SIGNALS
 class RouterPage:
     """A Starlette endpoint. Drift is what the gateway that answers has seen."""
 
-    def __init__(self, router: Callable[[], RouterCard], drift: DriftWatch) -> None:
+    def __init__(self, router: PromptRouter, drift: DriftWatch) -> None:
         self._router = router
         self._drift = drift
 
     async def router(self, request: Request) -> Response:
         Exchange.of(request.scope).endpoint = "/v1/router"
-        router = self._router()
+        card = await self._router.card()
         shown = {
-            "version": router.version,
-            "categories": router.categories,
-            "reject_rate": router.reject_rate,
-            "drift": _shown(self._drift.status(router)),
+            "version": card.version,
+            "categories": card.categories,
+            "reject_rate": card.reject_rate,
+            "drift": _shown(self._drift.status(card)),
         }
         return Response(orjson.dumps(shown), media_type="application/json")
 

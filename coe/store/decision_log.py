@@ -33,7 +33,7 @@ class LoggedDecision:
         expert: who answered, after a fallback; None where nobody did.
         plan: the plan's label.
         at: when the exchange ended, in seconds since 1970.
-        router_version: of the router that decided.
+        router_version: of the router that decided; empty where nothing was classified.
         prompt: the text that was classified, clipped; None where it is not to be kept.
     """
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from workers.spec import WorkerReport
 
@@ -32,6 +33,10 @@ TOKENS = Counter("coe_tokens_total", "Tokens that engines reported.", ["expert",
 ROUTES = Counter("coe_route_decisions_total", "Prompts routed.", ["category", "expert"])
 ABSTENTIONS = Counter("coe_route_abstentions_total", "Prompts that the classifier would not decide.")
 ROUTE_SECONDS = Histogram("coe_route_duration_seconds", "Encoding and classification.", buckets=ROUTE_BUCKETS)
+ROUTER_RELOADS = Counter("coe_router_reloads_total", "Changed routers, taken up or refused.", ["result"])
+ROUTER_INFO = Gauge(
+    "coe_router_info", "Processes that route by this version.", ["version"], multiprocess_mode="livesum"
+)
 CACHE = Counter("coe_response_cache_total", "Lookups of the response cache.", ["result"])
 DECISIONS_LOGGED = Counter(
     "coe_decision_log_total", "Decisions for the log: written, or dropped (queue_full, redis_away).", ["result"]
@@ -77,6 +82,7 @@ def render_metrics(states: WorkerStates) -> bytes:
     """All metrics of this node in Prometheus' text format."""
     registry = CollectorRegistry()
     if MULTIPROC_VARIABLE in os.environ:
+        _forget_the_dead(Path(os.environ[MULTIPROC_VARIABLE]))
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library's __init__ has no annotations
     else:
         for metric in (
@@ -87,6 +93,8 @@ def render_metrics(states: WorkerStates) -> bytes:
             ROUTES,
             ABSTENTIONS,
             ROUTE_SECONDS,
+            ROUTER_RELOADS,
+            ROUTER_INFO,
             CACHE,
             DECISIONS_LOGGED,
             FEEDBACK,
@@ -97,3 +105,11 @@ def render_metrics(states: WorkerStates) -> bytes:
             registry.register(metric)
     registry.register(_WorkerCollector(states))
     return generate_latest(registry)
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Live gauges of a process that was killed, which could not take them back itself."""
+    for file in folder.glob("gauge_live*_*.db"):
+        pid = int(file.stem.rpartition("_")[2])
+        if not Path(f"/proc/{pid}").exists():
+            mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]  # as above

@@ -3,26 +3,30 @@
 from pathlib import Path
 from typing import assert_never
 
+from routers.encoders.cached import STORE_FILE, CachedEncoder, IdentifiedEncoder
 from routers.encoders.encoder import Encoder, EncoderSpec, Progress, Resolve
 from routers.encoders.sentence_transformer import MINILM, SentenceTransformerEncoder
 from routers.encoders.static import StaticEncoder
+from routers.encoders.vector_store import VectorStore
 from routers.errors import EncoderError
 
 DEFAULT_ENCODER = "minilm"
 
 
-def build_encoder(name: str, resolve: Resolve, progress: Progress | None = None) -> Encoder:
-    """`minilm`, `static` (distilled from it now, half a minute), or the source of a sentence-transformers model.
+def build_encoder(
+    name: str, resolve: Resolve, progress: Progress | None = None, *, cache: Path | None = None
+) -> Encoder:
+    """`minilm`, `static` (distilled from it, half a minute), or the source of a sentence-transformers model.
 
-    Raises EncoderError, and what `resolve` raises.
+    `cache`: a folder where distilled tables are kept, or None. Raises EncoderError, and what `resolve` raises.
     """
     match name:
         case "minilm":
             return SentenceTransformerEncoder.open(MINILM, resolve)
         case "static":
-            from routers.encoders.distil import distil  # noqa: PLC0415 - only where one is made
+            from routers.encoders.distilled import distilled  # noqa: PLC0415 - only where one is made
 
-            return distil(SentenceTransformerEncoder.open(MINILM, resolve), progress=progress)
+            return distilled(MINILM, resolve, cache=None if cache is None else cache / "distilled", progress=progress)
         case source:
             return SentenceTransformerEncoder.open(source, resolve)
 
@@ -46,3 +50,10 @@ def open_encoder(spec: EncoderSpec, folder: Path, resolve: Resolve) -> Encoder:
             f"{spec.dim}: train it again, or name the encoder that it was trained with"
         )
     return encoder
+
+
+def with_cache(encoder: Encoder, cache: Path | None) -> Encoder:
+    """`encoder`, its vectors kept in the folder `cache`; itself where that is None or would gain nothing."""
+    if cache is None or not isinstance(encoder, IdentifiedEncoder):
+        return encoder
+    return CachedEncoder(encoder, VectorStore(cache / STORE_FILE))

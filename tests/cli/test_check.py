@@ -117,6 +117,7 @@ def test_a_prompt_is_read_from_standard_input_and_told_as_json(coe: Coe, service
     assert (decision["category"], decision["expert"], decision["abstained"]) == ("python", "coder", False)
     assert sum(decision["probabilities"].values()) == pytest.approx(1)
     assert decision["router_ms"] > 0
+    assert len(decision["router_version"]) == 12
 
 
 def test_an_empty_prompt_is_bad_input(coe: Coe, service: Path) -> None:

@@ -8,16 +8,32 @@ from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from coe.gateway.drift_watch import DriftWatch, RouterCard
+from coe.errors import UnavailableError
+from coe.gateway.drift_watch import DriftWatch
+from coe.routing import RouterCard
 from coe.store.drift_baselines import DriftBaselines
 from routers.drift import DecisionCounts
-from tests.running_gateway import ROUTER, MakeReport, RunningGateway, StartGateway
+from tests.running_gateway import ROUTER, MakeReport, RunningGateway, ScriptedClassifier, StartGateway
 from tests.scripted_worker import ScriptedWorker
 
 USUAL = ([None] + ["law"] * 10 + ["poetry"] * 9) * 5  # 5 % rejected, 100 decisions
 LOST: list[str | None] = [None] * 50 + ["law"] * 27 + ["poetry"] * 23
 NEXT_ROUTER = RouterCard("ba9876543210", ("law", "poetry"), 0.05)
 Events = list[Mapping[str, Any]]
+
+
+class SwappedRouter(ScriptedClassifier):
+    """Another is in force as soon as a test says so."""
+
+    in_force = ROUTER
+
+    async def card(self) -> RouterCard:
+        return self.in_force
+
+
+class AbsentRouter(ScriptedClassifier):
+    async def card(self) -> RouterCard:
+        raise UnavailableError("The router does not answer now.", code="router_unavailable")
 
 
 @pytest.fixture
@@ -72,7 +88,21 @@ async def test_another_router_begins_anew(watch: DriftWatch) -> None:
             await watch.observe(NEXT_ROUTER, LOST)
     assert lines == []
     assert gauge("coe_router_drift", kind="rejection") == 0
-    assert watch.status(ROUTER).decisions == 0
+
+
+async def test_streams_that_end_after_a_swap_count_for_the_router_that_decided_them(watch: DriftWatch) -> None:
+    await watch.observe(ROUTER, USUAL[:50])
+    for decision in USUAL[:30]:
+        await watch.observe(NEXT_ROUTER, [decision])
+        await watch.observe(ROUTER, [decision])
+    assert (watch.status(ROUTER).decisions, watch.status(NEXT_ROUTER).decisions) == (80, 30)
+
+
+async def test_only_the_last_two_routers_are_remembered(watch: DriftWatch) -> None:
+    third = RouterCard("third", ("law", "poetry"), 0.05)
+    for card in (ROUTER, NEXT_ROUTER, third):
+        await watch.observe(card, USUAL)
+    assert [watch.status(card).decisions for card in (ROUTER, NEXT_ROUTER, third)] == [0, 100, 100]
 
 
 async def test_gateways_share_the_baseline_of_the_first(redis: Redis, namespace: str) -> None:
@@ -143,3 +173,21 @@ async def test_routed_requests_move_the_window_and_others_do_not(
     low, high = drift["expected_rejection_ratio"]
     assert 0 <= low <= high < 1
     assert drift["drifted"] == {"rejection": True, "mix": False}
+
+
+async def test_the_router_in_force_is_shown_whoever_decided_last(start_gateway: StartGateway) -> None:
+    swapped = SwappedRouter()
+    gateway = await start_gateway(router=swapped)
+    await gateway.ask()
+    await gateway.settle()
+    before = await router(gateway)
+    swapped.in_force = NEXT_ROUTER
+    after = await router(gateway)
+    assert (before["version"], before["drift"]["decisions"]) == (ROUTER.version, 1)
+    assert (after["version"], after["drift"]["decisions"]) == (NEXT_ROUTER.version, 0)
+
+
+async def test_a_router_that_cannot_be_asked_is_told(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(router=AbsentRouter())
+    reply = await gateway.get("/v1/router")
+    assert (reply.status, reply.error["code"]) == (503, "router_unavailable")

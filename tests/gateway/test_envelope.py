@@ -7,7 +7,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from routers.router import Classification
+from coe.routing import Routed
 from tests.running_gateway import RunningGateway
 from tests.scripted_worker import ScriptedWorker, chunk, until
 
@@ -49,10 +49,10 @@ async def test_a_wrong_method_is_an_openai_error(gateway: RunningGateway, method
 async def test_a_fault_of_the_service_is_an_openai_error_too(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(_: object, __: str) -> Classification:
+    async def fail(_: object, __: str) -> Routed:
         raise LookupError("nobody expected this")
 
-    monkeypatch.setattr(type(gateway.classifier), "classify", fail)
+    monkeypatch.setattr(type(gateway.classifier), "route", fail)
     with capture_logs() as lines:
         reply = await gateway.ask()
     assert (reply.status, reply.error["code"]) == (500, "internal_error")

@@ -13,6 +13,7 @@ from coe.gateway.drift_watch import DriftWatch
 from coe.gateway.exchange import Exchange
 from coe.gateway.observer import CHAT_PATH, DecisionObserver, KeptPrompts
 from coe.plan.executor import Single
+from coe.routing import RouterCard
 from coe.store.client import open_redis
 from coe.store.decision_log import DecisionLog, LoggedDecision
 from coe.store.drift_baselines import DriftBaselines
@@ -26,18 +27,30 @@ def logged(result: str) -> float:
     return REGISTRY.get_sample_value("coe_decision_log_total", {"result": result}) or 0.0
 
 
-def exchange(request_id: str = "r-1", text: str = "a poem") -> Exchange:
+def exchange(request_id: str = "r-1", text: str = "a poem", router: RouterCard = ROUTER) -> Exchange:
     """A chat exchange that has just ended."""
-    decision = Decision(Single("poet"), "poet", "poetry", 0.9, False, {"poetry": 0.9, "law": 0.1}, 0.3)
+    decision = Decision(
+        plan=Single("poet"),
+        expert="poet",
+        category="poetry",
+        confidence=0.9,
+        abstained=False,
+        probabilities={"poetry": 0.9, "law": 0.1},
+        router_ms=0.3,
+        router_card=router,
+    )
     ended = Exchange(request_id, endpoint=CHAT_PATH, decision=decision, expert="poet", answered=True)
     ended.messages = [{"role": "user", "content": text}]
     return ended
 
 
+def watching(redis: Redis, namespace: str) -> DriftWatch:
+    return DriftWatch(DriftBaselines(redis, namespace), 100, 0.001)
+
+
 def observe(redis: Redis, namespace: str, queued: int = 100) -> tuple[DecisionObserver, DecisionLog]:
     log = DecisionLog(redis, namespace, 60, 100)
-    drift = DriftWatch(DriftBaselines(redis, namespace), 100, 0.001)
-    return DecisionObserver(log, drift, lambda: ROUTER, queued=queued), log
+    return DecisionObserver(log, watching(redis, namespace), queued=queued), log
 
 
 @pytest.fixture
@@ -77,7 +90,20 @@ async def test_of_an_abstention_the_likeliest_category_is_the_confidence(gateway
 async def test_a_named_expert_has_no_category(gateway: RunningGateway) -> None:
     found = await remembered(gateway, model="poet")
     assert found is not None
-    assert (found.category, found.abstained, found.expert) == (None, False, "poet")
+    assert (found.category, found.abstained, found.expert, found.router_version) == (None, False, "poet", "")
+
+
+async def test_each_decision_is_filed_under_the_router_that_made_it(redis: Redis, namespace: str) -> None:
+    """As where streams begin before a swap of the router and end after it."""
+    log, drift = DecisionLog(redis, namespace, 60, 100), watching(redis, namespace)
+    observer = DecisionObserver(log, drift)
+    new = RouterCard("ba9876543210", ("law", "poetry"), 0.05)
+    for number, router in enumerate((ROUTER, new, ROUTER, new, new)):
+        observer.note(exchange(f"r-{number}", router=router))
+    await observer.flush()
+    found = [await log.find(f"r-{number}") for number in range(3)]
+    assert [each and each.router_version for each in found] == [ROUTER.version, new.version, ROUTER.version]
+    assert (drift.status(ROUTER).decisions, drift.status(new).decisions) == (2, 3)
 
 
 async def test_a_request_that_nobody_answered_has_no_expert(gateway: RunningGateway, worker: ScriptedWorker) -> None:
@@ -118,7 +144,8 @@ async def test_a_long_text_is_clipped_and_one_without_text_is_none(
     image = {"type": "image_url", "image_url": {"url": "data:,"}}
     found = await remembered(gateway, messages=[{"role": "user", "content": [image]}])
     assert found is not None
-    assert (found.prompt, found.abstained) == (None, True)
+    assert (found.prompt, found.abstained, found.category) == (None, True, "general")
+    assert (await gateway.get("/v1/router")).json()["drift"]["decisions"] == 1  # the router saw the first alone
 
 
 async def test_the_background_task_empties_the_queue(gateway: RunningGateway) -> None:

@@ -1,5 +1,11 @@
 """The words of a prompt as features."""
 
+import math
+import re
+import zlib
+from collections import Counter
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,3 +40,20 @@ def test_case_does_not_matter_and_a_long_text_costs_no_more_than_its_head() -> N
 
     long, short = LEXICON.features([head + "tail " * 50_000]), LEXICON.features([head])
     assert np.array_equal(long.toarray(), short.toarray())
+
+
+@given(st.text(max_size=300) | st.text(alphabet="ab_1 ,\n", max_size=300))
+def test_a_row_holds_every_word_pair_and_piece_of_a_text(text: str) -> None:
+    words = re.findall(r"\w+|[^\w\s]", text.lower())
+    grams = words + [f"{first} {second}" for first, second in pairwise(words)]
+    for marked in (f"<{word}>" for word in words):
+        grams += [marked[i : i + n] for n in (2, 3, 4) if n < len(marked) for i in range(len(marked) - n + 1)]
+    counts = Counter(zlib.crc32(gram.encode()) % COLUMNS for gram in grams)
+    expected = {column: (1 + math.log(count)) * LEXICON.idf[column] for column, count in counts.items()}
+    length = math.sqrt(sum(weight**2 for weight in expected.values()))
+
+    row = LEXICON.features([text])
+
+    assert list(row.indices) == sorted(expected)
+    for column, weight in zip(row.indices.tolist(), row.data.tolist(), strict=True):
+        assert math.isclose(weight, expected[column] / length, rel_tol=1e-4)

@@ -82,11 +82,6 @@ def test_another_map_can_be_given(router: CategoryRouter) -> None:
     assert router.expert_map.expert_for("law") == "a"
 
 
-def test_an_older_router_is_replaced_and_nothing_is_left_beside_it(router: CategoryRouter, saved: Path) -> None:
-    router.save(saved)
-    assert [path.name for path in saved.parent.iterdir()] == ["router"]
-
-
 def test_what_is_not_a_router_is_left_alone(router: CategoryRouter, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ArtefactError, match="left alone"):

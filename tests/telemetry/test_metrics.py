@@ -15,6 +15,15 @@ class Nobody:
 if len(sys.argv) > 1: print(render_metrics(Nobody()).decode())
 """
 
+ROUTE = """
+import sys
+from coe.telemetry.metrics import ROUTER_INFO, render_metrics
+ROUTER_INFO.labels(sys.argv[1]).set(1)
+class Nobody:
+    def reports(self): return []
+print(render_metrics(Nobody()).decode())
+"""
+
 
 class OneWorker:
     def reports(self) -> list[WorkerReport]:
@@ -39,3 +48,18 @@ def test_the_processes_of_a_node_are_counted_together(tmp_path: Path) -> None:
         text=True,
     ).stdout
     assert 'coe_requests_total{endpoint="/x",expert="poet",status="200"} 4.0' in shown
+
+
+def test_a_process_that_is_gone_routes_no_more(tmp_path: Path) -> None:
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+
+    def route(version: str) -> str:
+        command = [sys.executable, "-c", ROUTE, version]
+        folder = Path(__file__).parents[2]
+        ended = subprocess.run(command, env=environment, check=True, cwd=folder, capture_output=True, text=True)
+        return ended.stdout
+
+    assert 'coe_router_info{version="old"} 1.0' in route("old")
+    shown = route("new")
+    assert 'coe_router_info{version="new"} 1.0' in shown
+    assert "old" not in shown

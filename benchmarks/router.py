@@ -1,0 +1,182 @@
+"""What it costs to classify a prompt: `python -m benchmarks.router [--seconds S] [--rounds N] [--json]`.
+
+On one core, in turns: the router that ships (static encoder), the same rows trained with MiniLM, and beside them
+MiniLM's bare encoding and scikit-learn's own TF-IDF with logistic regression. One prompt at a time and in batches, at
+50 and 200 tokens, and for the shipped router also prompts of words that nothing has seen before. Out: a table (or
+JSON) with medians over the rounds, the machine, and for each target of the project whether it holds.
+Exit 0 where all was measured, 1 where not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.machine import describe_machine
+from benchmarks.programs import say
+from benchmarks.router_report import BATCH, LENGTHS, Report, Round, Speed, as_json, as_markdown, report
+from coe.cli.train_router import encoder_cache, resolver
+from coe.errors import CoeError
+from coe.service import StopRequestedError, stop_on_signals
+from routers.encoders.catalogue import build_encoder, with_cache
+from routers.errors import RouterError
+from routers.prompts import LabelledPrompt, read_prompts
+from routers.router import CategoryRouter
+from routers.training import train
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_CONFIGS = Path(__file__).parents[1] / "configs"
+_PACKAGES = ("coe", "numpy", "scipy", "tokenizers", "scikit-learn", "sentence-transformers", "torch")
+_COUNT = 2 * BATCH  # prompts of a round: half one at a time, the other half at once
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+MakePrompts = Callable[[int, int], list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Something that takes texts; `prompts(tokens, round)` are those of one round, all of one length."""
+
+    name: str
+    run: Callable[[Sequence[str]], object]
+    prompts: MakePrompts
+
+
+def measure(seconds: float, rounds: int) -> Report:
+    """Trains what does not ship, then measures. Raises RouterError, or CoeError where a model is not to be had."""
+    machine = describe_machine(_PACKAGES)
+    core = max(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {core})  # before torch and BLAS start their threads, which inherit it
+    subjects = _subjects()
+    measured: dict[str, list[Round]] = {subject.name: [] for subject in subjects}
+    for number in range(rounds):
+        say(f"round {number + 1} of {rounds}")
+        for subject in subjects:
+            measured[subject.name].append(_round(subject, number, seconds))
+    return report(machine, measured)
+
+
+def _subjects() -> list[Subject]:
+    from sentence_transformers import SentenceTransformer  # noqa: PLC0415 - imports torch: after the core is chosen
+    from tokenizers import Tokenizer  # noqa: PLC0415 - as above
+
+    from routers.encoders.sentence_transformer import MINILM  # noqa: PLC0415 - as above
+
+    rows = read_prompts(sorted((_CONFIGS / "router-data" / "train").glob("*.jsonl")))
+    heldout = [row.text for row in read_prompts(sorted((_CONFIGS / "router-data" / "heldout").glob("*.jsonl")))]
+    tokenizer = Tokenizer.from_file(str(_CONFIGS / "router" / "tokenizer.json"))
+    prompts, unseen = heldout_prompts(heldout, tokenizer), unseen_prompts(tokenizer)
+    resolve = resolver(say)
+    shipped = CategoryRouter.load(_CONFIGS / "router", resolve)
+    say("training with MiniLM")
+    minilm = build_encoder("minilm", resolve)
+    trained, _ = train(rows, with_cache(minilm, encoder_cache(wanted=True)))
+    say("loading MiniLM on its own, fitting scikit-learn's pipeline")
+    bare = SentenceTransformer(str(resolve(MINILM)), device="cpu", local_files_only=True)
+    return [
+        Subject("static", shipped.classify_batch, prompts),
+        Subject("static, unseen words", shipped.classify_batch, unseen),
+        Subject("minilm", trained.with_encoder(minilm).classify_batch, prompts),
+        Subject("bare minilm", lambda texts: bare.encode(list(texts), show_progress_bar=False), prompts),
+        Subject("scikit-learn", _scikit_learn(rows), prompts),
+    ]
+
+
+def _scikit_learn(rows: Sequence[LabelledPrompt]) -> Callable[[Sequence[str]], object]:
+    """Words and pairs of words, its defaults else: what one would write first."""
+    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 - as torch
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - as torch
+    from sklearn.pipeline import make_pipeline  # noqa: PLC0415 - as torch
+
+    model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(max_iter=1_000))
+    model.fit([row.text for row in rows], [row.category or "" for row in rows])
+    run: Callable[[Sequence[str]], object] = model.predict_proba
+    return run
+
+
+def heldout_prompts(texts: Sequence[str], tokenizer: Tokenizer) -> MakePrompts:
+    """Words that stand beside one another in `texts`: as often new, and as often old, as words are."""
+    words = " ".join(texts).split()
+
+    def make(tokens: int, number: int) -> list[str]:
+        rng = random.Random(1_000 * number + tokens)
+        starts = [rng.randrange(len(words) - tokens) for _ in range(_COUNT)]  # a word has one token or more
+        return [_cut(" ".join(words[start : start + tokens]), tokens, tokenizer) for start in starts]
+
+    return make
+
+
+def unseen_prompts(tokenizer: Tokenizer) -> MakePrompts:
+    """Letters at random: every word is new, which is the worst that can happen to caches of words."""
+
+    def make(tokens: int, number: int) -> list[str]:
+        rng = random.Random(1_000 * number + tokens)
+        return [
+            _cut(
+                " ".join("".join(rng.choices(_LETTERS, k=rng.randint(3, 9))) for _ in range(tokens)), tokens, tokenizer
+            )
+            for _ in range(_COUNT)
+        ]
+
+    return make
+
+
+def _cut(text: str, tokens: int, tokenizer: Tokenizer) -> str:
+    end: int = tokenizer.encode(text, add_special_tokens=False).offsets[tokens - 1][1]
+    return text[:end]
+
+
+def _round(subject: Subject, number: int, seconds: float) -> Round:
+    return {tokens: _speed(subject, subject.prompts(tokens, number), seconds) for tokens in LENGTHS}
+
+
+def _speed(subject: Subject, prompts: Sequence[str], seconds: float) -> Speed:
+    """Half of `prompts` one at a time, for at most `seconds`; the other half at once, however long it takes."""
+    single, together = prompts[:BATCH], prompts[BATCH:]
+    subject.run(single[:1])  # pays for what is loaded late
+    times: list[float] = []
+    while len(times) < len(single) and sum(times) < seconds:
+        times.append(_seconds(subject, single[len(times)]))
+    p50, p99 = np.quantile(times, [0.5, 0.99])
+    return Speed(1_000 * float(p50), 1_000 * float(p99), len(together) / _seconds(subject, *together))
+
+
+def _seconds(subject: Subject, *texts: str) -> float:
+    start = time.perf_counter()
+    subject.run(texts)
+    return time.perf_counter() - start
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.router", description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=3.0, help="at most, of what runs one prompt at a time")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    given = parser.parse_args()
+    try:
+        with stop_on_signals():
+            found = measure(given.seconds, given.rounds)
+    except (RouterError, CoeError) as error:
+        say(f"error: {error}")
+        return 1
+    except StopRequestedError as stop:
+        say(f"stopped by {stop}")
+        return 130
+    print(as_json(found) if given.json else as_markdown(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
