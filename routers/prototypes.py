@@ -42,6 +42,11 @@ class Prototypes:
         nearest: NDArray[np.float64] = self.squared_distances(vectors).min(axis=1).astype(np.float64)
         return -nearest
 
+    def mean_cosine(self, vectors: Vectors) -> Vectors:
+        """(n,): of unit vectors to the rows that the prototypes stand for, each prototype's rows weighing the same."""
+        means: Vectors = vectors @ self.centres.mean(axis=0)
+        return means
+
 
 def fit_prototypes(vectors: Vectors, labels: NDArray[np.int64], seed: int) -> Prototypes:
     """k-means within each category: one prototype for eight rows, at most 64 a category.

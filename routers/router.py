@@ -16,6 +16,7 @@ from routers.encoders.encoder import Encoder, Resolve, SavedEncoder
 from routers.errors import EncoderError
 from routers.mapping.expert_map import ExpertMap
 from routers.prompts import clip
+from routers.prototypes import Prototypes
 from routers.record import Provenance, RouterParts, read_parts, write_parts
 
 
@@ -84,6 +85,10 @@ class CategoryRouter:
     @property
     def encoder(self) -> Encoder:
         return self._encoder
+
+    @property
+    def prototypes(self) -> Prototypes:
+        return self._parts.prototypes
 
     @property
     def provenance(self) -> Provenance:

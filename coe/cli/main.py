@@ -14,6 +14,7 @@ import typer
 from coe import __version__
 from coe.cli.chat import chat
 from coe.cli.check import check
+from coe.cli.discover import discover
 from coe.cli.eval_router import eval_router
 from coe.cli.feedback import feedback
 from coe.cli.load import load, unload
@@ -49,6 +50,7 @@ app.command("schema", rich_help_panel=SERVICE)(schema)
 app.command("route", rich_help_panel=ROUTER)(route)
 app.command("train-router", rich_help_panel=ROUTER)(train_router)
 app.command("eval-router", rich_help_panel=ROUTER)(eval_router)
+app.command("discover", rich_help_panel=ROUTER)(discover)
 app.command("feedback", rich_help_panel=ROUTER)(feedback)
 app.command("rollback-router", rich_help_panel=ROUTER)(rollback_router)
 app.command("train-expert", rich_help_panel=EXPERTS)(train_expert)

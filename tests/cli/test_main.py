@@ -25,6 +25,7 @@ COMMANDS = (
     "route",
     "train-router",
     "eval-router",
+    "discover",
     "rollback-router",
 )
 HEAVY = ("ray", "torch", "vllm", "transformers", "sklearn", "sentence_transformers", "numpy", "aiohttp", "starlette")
