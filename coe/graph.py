@@ -11,31 +11,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
-import aiohttp
 import ray
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
 from coe.config.load import LoadedConfig
-from coe.config.specs import expert_fingerprint, worker_spec
-from coe.gateway.app import build_app
-from coe.gateway.chat import ChatEndpoint, ChatLimits
-from coe.gateway.decision import Decider
-from coe.gateway.fleet import Fleet
-from coe.gateway.loading import LoadPages
-from coe.gateway.pages import ExpertCard, Pages
-from coe.handles import AskedWorkers, ControlledWorkers
+from coe.config.specs import worker_spec
+from coe.gateway.assembly import assemble_gateway
+from coe.handles import AskedWorkers, ControlledWorkers, RemoteRouter
 from coe.live_router import LiveRouter
-from coe.plan.cached_expert import CachedExpert
-from coe.plan.executor import Executor
-from coe.plan.expert import Expert
-from coe.plan.worker_expert import WorkerExpert
-from coe.routing import Routed, load_routing
+from coe.routing import Routed, RouterCard, load_routing
 from coe.runtime import Runtime
 from coe.store.client import STORE_ERRORS, open_redis
 from coe.store.directory import RedisDirectory
-from coe.store.response_cache import ResponseCache
 from coe.telemetry.logs import configure_logs, get_logger
 from workers.errors import WorkerError
 from workers.spec import LoadReport, WorkerReport
@@ -110,33 +99,19 @@ class GatewayDeployment:
 
     def __init__(self, setup: Setup, workers: dict[str, DeploymentHandle], router: DeploymentHandle | None) -> None:
         config = setup.loaded.config
-        runtime = setup.runtime
-        configure_logs(runtime.log_file, config.logs.level, "gateway")
+        configure_logs(setup.runtime.log_file, config.logs.level, "gateway")
         live_router = None if router else _live_router(setup)
-        redis = open_redis(runtime.redis_url)
-        sources = (RedisDirectory(redis, config.redis.namespace), AskedWorkers(workers))
-        self._fleet = Fleet(sources)
-        cache = ResponseCache(redis, config.redis.namespace, config.cache.ttl_s, config.cache.max_answer_kb * 1024)
-        executor = Executor(_experts(setup, self._fleet, cache))
-        decider = Decider(live_router or _RemoteRouter(router), list(config.experts), config.router.general)
-        max_body = int(config.server.max_body_mb * 1e6)
-        limits = ChatLimits(max_body, config.server.max_concurrent, config.server.ping_interval_s)
-        self._chat = ChatEndpoint(decider, executor, limits, log_prompts=config.logs.prompts)
-        cards = [
-            ExpertCard(name, expert.description, config.active_params_b(name))
-            for name, expert in config.experts.items()
-        ]
-        pages = Pages(decider, self._fleet, cards, config.router.general, max_body)
         control = ControlledWorkers({group: (handle, config.experts_of(group)) for group, handle in workers.items()})
-        loading = LoadPages(control, self._fleet, list(config.experts), config.router.general)
-        self._app = build_app(self._chat, pages, loading, config.server.request_timeout_s, repeats_id=False)
+        self._gateway = assemble_gateway(
+            setup.loaded, setup.runtime, live_router or RemoteRouter(router), AskedWorkers(workers), control
+        )
         loop = asyncio.get_running_loop()
-        self._background = [loop.create_task(self._fleet.keep_fresh())]
+        self._background = [loop.create_task(work) for work in self._gateway.background()]
         if live_router:
             self._background.append(loop.create_task(live_router.keep_current()))
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        return self._app
+        return self._gateway.app
 
     async def check_health(self) -> None:
         """Serve replaces the replica when this raises."""
@@ -144,7 +119,7 @@ class GatewayDeployment:
 
     async def drain(self, timeout_s: float) -> bool:
         """Refuses new requests and waits for the running ones; False where some were cut off."""
-        return await self._chat.drain(timeout_s)
+        return await self._gateway.drain(timeout_s)
 
 
 class WorkerDeployment:
@@ -206,19 +181,13 @@ class RouterDeployment:
     async def route(self, text: str) -> Routed:
         return await self._router.route(text)
 
+    async def card(self) -> RouterCard:
+        """Of the router in force."""
+        return await self._router.card()
+
     async def check_health(self) -> None:
         """Serve replaces the replica when this raises."""
         _raise_ended(self._background)
-
-
-class _RemoteRouter:
-    def __init__(self, handle: DeploymentHandle) -> None:
-        self._handle = handle
-
-    async def route(self, text: str) -> Routed:
-        found = await self._handle.route.remote(text)
-        assert isinstance(found, Routed)
-        return found
 
 
 def _live_router(setup: Setup) -> LiveRouter:
@@ -231,23 +200,3 @@ def _raise_ended(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         if task.done():
             task.result()
-
-
-def _experts(setup: Setup, fleet: Fleet, cache: ResponseCache) -> dict[str, Expert]:
-    config = setup.loaded.config
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=2.0),
-        auto_decompress=False,
-    )
-    return {
-        name: CachedExpert(
-            WorkerExpert(name, fleet, session, setup.runtime.token),
-            cache,
-            config.cache.mode,
-            expert_fingerprint(setup.loaded, name),
-            expert.sampling.temperature,
-            version=partial(fleet.adapters, name),
-        )
-        for name, expert in config.experts.items()
-    }

@@ -1,6 +1,6 @@
-"""The workers as a gateway reaches them through their Serve handles: what they report, and control of them.
+"""The other deployments as a gateway reaches them through their Serve handles: workers, and a router of its own.
 
-Calls go to every replica of a deployment, have deadlines, and carry no tokens.
+What is asked of workers goes to every replica of a deployment. Nothing here carries tokens.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ import ray
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
+from coe.errors import UnavailableError
 from coe.gateway.fleet import SourceAwayError
 from coe.gateway.loading import LOST, NO_ANSWER, Verb
+from coe.routing import Routed, RouterCard
 from workers.spec import LoadReport, WorkerReport
 
 REPORT_TIMEOUT_S = 2.0
 LOAD_TIMEOUT_S = 360.0  # longer than a worker takes to give up
+CARD_TIMEOUT_S = 2.0
+RETRY_AFTER_S = 5.0
 
 
 class AskedWorkers:
@@ -33,6 +37,32 @@ class AskedWorkers:
             except (TimeoutError, ray.exceptions.RayError, serve.exceptions.RayServeException) as error:
                 raise SourceAwayError(str(error)) from error
         return reports
+
+
+class RemoteRouter:
+    """The router in a deployment of its own."""
+
+    def __init__(self, handle: DeploymentHandle) -> None:
+        self._handle = handle
+
+    async def route(self, text: str) -> Routed:
+        found = await self._handle.route.remote(text)
+        assert isinstance(found, Routed)
+        return found
+
+    async def card(self) -> RouterCard:
+        """Of the router that decides there now. Raises UnavailableError."""
+        try:
+            async with asyncio.timeout(CARD_TIMEOUT_S):
+                card = await self._handle.card.remote()
+        except (TimeoutError, ray.exceptions.RayError, serve.exceptions.RayServeException) as error:
+            raise UnavailableError(
+                "The router's deployment does not answer now. Try again soon.",
+                code="router_unavailable",
+                retry_after_s=RETRY_AFTER_S,
+            ) from error
+        assert isinstance(card, RouterCard)
+        return card
 
 
 class ControlledWorkers:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from coe.errors import ConfigError
-from coe.routing import Routed, Routing
+from coe.routing import Routed, RouterCard, Routing
 from coe.telemetry.logs import get_logger
 from coe.telemetry.metrics import ROUTER_INFO, ROUTER_RELOADS
 from routers.artefact import file_identities
@@ -41,12 +41,16 @@ class LiveRouter:
         self._routing = load()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="router")
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="router-loader")
-        ROUTER_INFO.labels(self._routing.version).set(1)
+        ROUTER_INFO.labels(self.version).set(1)
 
     @property
     def version(self) -> str:
         """Of the router in force."""
-        return self._routing.version
+        return self._routing.card.version
+
+    async def card(self) -> RouterCard:
+        """Of the router in force."""
+        return self._routing.card
 
     async def route(self, text: str) -> Routed:
         """Decides by the router that is in force now, even where another comes before the answer is there."""
@@ -89,11 +93,11 @@ class LiveRouter:
         log.warning("the changed router is refused, the old one goes on", version=self.version, error=error)
 
     def _put_in_force(self, new: Routing) -> None:
-        old = self._routing
-        if new.version == old.version:  # copied over itself
+        replaced = self.version
+        if new.card.version == replaced:  # copied over itself
             return
         self._routing = new
         ROUTER_RELOADS.labels("taken").inc()
-        ROUTER_INFO.labels(old.version).set(0)
-        ROUTER_INFO.labels(new.version).set(1)
-        log.info("the router was replaced", version=new.version, replaced=old.version)
+        ROUTER_INFO.labels(replaced).set(0)
+        ROUTER_INFO.labels(self.version).set(1)
+        log.info("the router was replaced", version=self.version, replaced=replaced)

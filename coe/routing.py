@@ -23,12 +23,27 @@ log = get_logger("coe.routing")
 
 
 @dataclass(frozen=True, slots=True)
+class RouterCard:
+    """What a router tells of itself.
+
+    Attributes:
+        version: of the artefact, as `routers.artefact.version_of` tells it.
+        categories: those that it knows.
+        reject_rate: in [0, 1), the share of in-scope prompts that it was made to abstain on.
+    """
+
+    version: str
+    categories: tuple[str, ...]
+    reject_rate: float
+
+
+@dataclass(frozen=True, slots=True)
 class Routed:
-    """What was decided of one prompt, and the version of the router that decided it."""
+    """What was decided of one prompt, and the router that decided it."""
 
     classification: Classification
     expert: str
-    router_version: str
+    router_card: RouterCard
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +52,18 @@ class Routing:
 
     Attributes:
         expert_by_category: stage two; `general` answers for what it does not name.
-        version: of the artefact, as `routers.artefact.version_of` tells it.
+        card: the router's own.
     """
 
     router: CategoryRouter
     expert_by_category: Mapping[str, str]
     general: str
-    version: str
+    card: RouterCard
 
     def route(self, text: str) -> Routed:
         """Blocks for the encoder's time. Thread-safe."""
         found = self.router.classify(text)
-        return Routed(found, self.expert_by_category.get(found.category, self.general), self.version)
+        return Routed(found, self.expert_by_category.get(found.category, self.general), self.card)
 
 
 def load_routing(loaded: LoadedConfig, cache_dir: Path) -> Routing:
@@ -64,7 +79,8 @@ def load_routing(loaded: LoadedConfig, cache_dir: Path) -> Routing:
         raise loaded.error([Problem(("router", "path"), str(error))]) from error
     if problems := find_mismatches(loaded.config, router):
         raise loaded.error(problems)
-    return Routing(router, effective_map(loaded.config, router), loaded.config.router.general, version)
+    card = RouterCard(version, router.categories, router.reject_rate)
+    return Routing(router, effective_map(loaded.config, router), loaded.config.router.general, card)
 
 
 def _open(directory: Path, cache_dir: Path) -> tuple[CategoryRouter, str]:

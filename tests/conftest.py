@@ -100,7 +100,11 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-async def start_gateway(session: aiohttp.ClientSession, absent_redis: Redis) -> AsyncIterator[StartGateway]:
+async def start_gateway(
+    session: aiohttp.ClientSession,
+    redis: Redis,  # so that it is closed after the gateways that write to it
+    absent_redis: Redis,
+) -> AsyncIterator[StartGateway]:
     """Starts gateways; keyword arguments are those of `Settings`, and `redis`."""
     async with AsyncExitStack() as stack:
 

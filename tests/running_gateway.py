@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,17 +16,24 @@ import uvicorn
 from redis.asyncio import Redis
 from starlette.types import ASGIApp
 
-from coe.config.models import CacheConfig
+from coe.config.models import CacheConfig, DecisionLogConfig
 from coe.gateway.app import build_app
 from coe.gateway.chat import ChatEndpoint, ChatLimits
 from coe.gateway.decision import Decider, PromptRouter
+from coe.gateway.drift_watch import DriftWatch
+from coe.gateway.feedback import FeedbackPage
 from coe.gateway.fleet import Fleet
 from coe.gateway.loading import LoadPages, Verb
+from coe.gateway.observer import DecisionObserver
 from coe.gateway.pages import ExpertCard, Pages
+from coe.gateway.router_page import RouterPage
 from coe.plan.cached_expert import CachedExpert
 from coe.plan.executor import Executor
 from coe.plan.worker_expert import WorkerExpert
-from coe.routing import Routed
+from coe.routing import Routed, RouterCard
+from coe.store.decision_log import DecisionLog
+from coe.store.drift_baselines import DriftBaselines
+from coe.store.outcomes import OutcomeLog
 from coe.store.response_cache import ResponseCache
 from routers.router import Classification
 from tests.scripted_worker import until
@@ -35,8 +42,8 @@ from workers.spec import LoadReport, WorkerReport
 TOKEN = "token-of-the-tests"
 EXPERTS = ("generalist", "poet")
 GENERAL = "generalist"
-ROUTER_VERSION = "0123456789ab"
 PROBABILITIES = {"poetry": 0.9, "law": 0.1}
+ROUTER = RouterCard("0123456789ab", ("law", "poetry"), 0.05)
 
 
 class ScriptedClassifier:
@@ -51,7 +58,10 @@ class ScriptedClassifier:
     async def route(self, text: str) -> Routed:
         self.texts.append(text)
         found = self._classify(text)
-        return Routed(found, "poet" if found.category == "poetry" else GENERAL, ROUTER_VERSION)
+        return Routed(found, "poet" if found.category == "poetry" else GENERAL, ROUTER)
+
+    async def card(self) -> RouterCard:
+        return ROUTER
 
     def _classify(self, text: str) -> Classification:
         if "unclear" in text:
@@ -117,11 +127,19 @@ class RunningGateway:
     chat: ChatEndpoint
     classifier: ScriptedClassifier
     control: ScriptedControl
+    decisions: DecisionLog
+    outcomes: OutcomeLog
+    observer: DecisionObserver
 
     async def ask(self, text: str = "a poem", **fields: object) -> Reply:
         """Sends a chat request with one user message."""
         body = {"model": "coe", "messages": [{"role": "user", "content": text}], **fields}
         return await self.post("/v1/chat/completions", body)
+
+    async def settle(self) -> None:
+        """Returns when what was asked so far is in the decision log: a reply can be read before its exchange ends."""
+        await self.get("/health")
+        await self.observer.flush()
 
     async def post(self, path: str, body: object, **headers: str) -> Reply:
         return await self.send("POST", path, json=body, headers=headers)
@@ -143,6 +161,8 @@ class Settings:
     max_concurrent: int = 64
     max_body_bytes: int = 100_000
     cache: CacheConfig = field(default_factory=CacheConfig)
+    log: DecisionLogConfig = field(default_factory=DecisionLogConfig)
+    drift_window: int = 100
     router: PromptRouter | None = None
 
 
@@ -157,22 +177,49 @@ async def enter_gateway(
 ) -> RunningGateway:
     """Serves until the stack is closed."""
     cache, classifier = settings.cache, ScriptedClassifier()
+    router = settings.router or classifier
     fleet = Fleet([source])
     await fleet.refresh()
     store = ResponseCache(redis, uuid.uuid4().hex, cache.ttl_s, cache.max_answer_kb * 1024)
     experts = {
         name: CachedExpert(WorkerExpert(name, fleet, session, TOKEN), store, cache.mode, name, None) for name in EXPERTS
     }
-    decider = Decider(settings.router or classifier, EXPERTS, GENERAL)
+    decider = Decider(router, EXPERTS, GENERAL)
     limits = ChatLimits(settings.max_body_bytes, settings.max_concurrent, settings.ping_interval_s)
     chat = ChatEndpoint(decider, Executor(experts), limits)
     cards = [ExpertCard(name, f"The {name}.", 0.135) for name in EXPERTS]
     pages = Pages(decider, fleet, cards, GENERAL, settings.max_body_bytes)
     control = ScriptedControl()
     loading = LoadPages(control, fleet, EXPERTS, GENERAL)
-    url = await stack.enter_async_context(_served(build_app(chat, pages, loading, settings.timeout_s)))
+    namespace, kept = uuid.uuid4().hex, settings.log
+    decisions = DecisionLog(redis, namespace, kept.keep_h * 3600, kept.max_prompts)
+    outcomes = OutcomeLog(redis, namespace, kept.keep_h * 3600, kept.max_outcomes)
+    drift = DriftWatch(DriftBaselines(redis, namespace), settings.drift_window, 0.001)
+    observer = DecisionObserver(decisions, drift, kept.prompts)
+    await stack.enter_async_context(_running(observer.run()))
+    app = build_app(
+        chat,
+        pages,
+        loading,
+        settings.timeout_s,
+        feedback=FeedbackPage(decisions, outcomes, settings.max_body_bytes),
+        router=RouterPage(router, drift),
+        observer=observer,
+    )
+    url = await stack.enter_async_context(_served(app))
     client = await stack.enter_async_context(aiohttp.ClientSession(url))
-    return RunningGateway(url, client, fleet, source, chat, classifier, control)
+    return RunningGateway(url, client, fleet, source, chat, classifier, control, decisions, outcomes, observer)
+
+
+@asynccontextmanager
+async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 @asynccontextmanager

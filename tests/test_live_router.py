@@ -16,7 +16,7 @@ import yaml
 
 from coe.config.load import load_config
 from coe.live_router import INLINE_CHARS, LiveRouter
-from coe.routing import Routing, load_routing
+from coe.routing import RouterCard, Routing, load_routing
 from coe.telemetry.metrics import ROUTER_INFO, ROUTER_RELOADS
 from routers.artefact import MANIFEST, roll_back, version_of
 from routers.encoders.static import StaticEncoder
@@ -109,17 +109,30 @@ def processes(version: str) -> float:
 async def test_a_changed_router_is_taken_up_whole(live: LiveRouter, versions: Versions, directory: Path) -> None:
     before, taken = await live.route(LAW), reloads("taken")
     assert (before.classification.category, before.expert) == ("law", "poet")
-    assert before.router_version == version_of(versions.old)
-    assert processes(before.router_version) == 1
+    assert before.router_card.version == version_of(versions.old)
+    assert processes(before.router_card.version) == 1
 
     new = replace_router(versions.new, directory)
     await look_twice(live)
 
     after = await live.route(LAW)
-    assert (after.classification.category, after.expert, after.router_version) == ("new-law", "generalist", new)
-    assert (processes(before.router_version), processes(new)) == (0, 1)
+    assert (after.classification.category, after.expert, after.router_card.version) == ("new-law", "generalist", new)
+    assert (processes(before.router_card.version), processes(new)) == (0, 1)
     await look_twice(live)
     assert reloads("taken") == taken + 1
+
+
+async def test_a_decision_carries_the_card_of_its_router(live: LiveRouter, versions: Versions, directory: Path) -> None:
+    old = RouterCard(version_of(versions.old), CategoryRouter.load(directory, Path).categories, 0.05)
+    assert (await live.route(LAW)).router_card == await live.card() == old
+
+    new = replace_router(versions.new, directory)
+    await look_twice(live)
+
+    card = (await live.route(LAW)).router_card
+    assert card == await live.card()
+    assert card.version == new
+    assert "new-law" in card.categories
 
 
 async def test_a_rollback_is_taken_up_like_any_change(live: LiveRouter, versions: Versions, directory: Path) -> None:
@@ -176,7 +189,7 @@ async def test_a_router_that_cannot_be_used_is_refused_once_and_the_old_one_goes
     for _ in range(3):
         await look_twice(live)
     assert reloads("refused") == refused + 1
-    assert (await live.route(LAW)).router_version == live.version == old
+    assert (await live.route(LAW)).router_card.version == live.version == old
 
     copy_over(versions.new, directory)  # mended in place
     await look_twice(live)
@@ -227,7 +240,8 @@ class Stub:
     kind = "sentence-transformers"
 
     def as_routing(self) -> Routing:
-        return Routing(self, {self._name: self._name}, "general", self._name)  # type: ignore[arg-type]
+        card = RouterCard(self._name, (self._name,), 0.0)
+        return Routing(self, {self._name: self._name}, "general", card)  # type: ignore[arg-type]
 
 
 async def test_a_request_under_way_ends_with_the_router_that_it_began_with(directory: Path) -> None:
@@ -243,7 +257,7 @@ async def test_a_request_under_way_ends_with_the_router_that_it_began_with(direc
     assert (live.version, quick.asked.is_set()) == ("quick", True)  # warmed up before it was put in force
     go_on.set()
     routed = await begun
-    assert (routed.classification.category, routed.expert, routed.router_version) == ("slow", "slow", "slow")
+    assert (routed.classification.category, routed.expert, routed.router_card.version) == ("slow", "slow", "slow")
 
 
 async def test_a_router_that_cannot_classify_is_refused(directory: Path) -> None:

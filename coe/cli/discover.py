@@ -7,17 +7,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coe.cli.arguments import DataOption, JsonOption, MoreDataArgument
+from coe.cli.arguments import JsonOption, MoreDataArgument
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
 
+    from coe.config.load import LoadedConfig
     from routers.discovery import Discovery
 
 
 def discover(  # noqa: PLR0917 - typer fills them by name
-    router: Annotated[Path, typer.Option("--router", help="A directory that `coe train-router` wrote.")],
-    data: DataOption,
+    router: Annotated[
+        Path | None, typer.Option("--router", help="A directory that `coe train-router` wrote; else that of --config.")
+    ] = None,
+    data: Annotated[
+        list[Path] | None, typer.Option("--data", help="Prompts, .jsonl or .jsonl.gz; several: `--data A B`.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="A service with a `redis.url`: the prompts kept there that it rejected."),
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Look at all prompts, not only at those that the router rejects.")
     ] = False,
@@ -39,16 +50,17 @@ def discover(  # noqa: PLR0917 - typer fills them by name
     from coe.cli.train_router import resolver, stage_bars, stage_progress
     from routers.discovery import DiscoverySettings
     from routers.discovery import discover as find
-    from routers.prompts import read_prompts
     from routers.router import CategoryRouter
 
     if out is not None:
         _refuse_existing(out)
     settings = DiscoverySettings(rejected_only=not everything, max_groups=max_groups, min_size=min_size, seed=seed)
-    texts = [prompt.text for prompt in read_prompts([*data, *(more_data or ())])]
+    service = _service(config)
+    directory = _router_directory(router, service)
+    texts = _texts([*(data or ()), *(more_data or ())], service)
     with stage_bars() as bars:
         advance = stage_progress(bars)
-        loaded = CategoryRouter.load(router, resolver(bars.console.print))
+        loaded = CategoryRouter.load(directory, resolver(bars.console.print))
         found = find(texts, loaded, settings, lambda done, of: advance("classify", done, of))
     if out is not None and found.proposals:
         _write_rows(found, out)
@@ -93,6 +105,34 @@ def remarks(found: Discovery, min_size: int) -> list[str]:
     elif not found.proposals:
         lines.append("No group stands apart from what the router knows: the prompts are scattered")
     return lines
+
+
+def _service(config: Path | None) -> LoadedConfig | None:
+    from coe.config.load import load_config
+
+    return None if config is None else load_config(config)
+
+
+def _router_directory(router: Path | None, service: LoadedConfig | None) -> Path:
+    from coe.errors import InputError
+
+    if router is not None:
+        return router
+    if service is not None:
+        return service.path(service.config.router.path)
+    raise InputError("Name the router's directory with `--router`, or a service that has one with `--config`.")
+
+
+def _texts(files: Sequence[Path], service: LoadedConfig | None) -> list[str]:
+    """The prompts of the files, then those that the service rejected."""
+    from coe.cli.rejected_prompts import read_rejected_prompts
+    from coe.errors import InputError
+    from routers.prompts import read_prompts
+
+    if not files and service is None:
+        raise InputError("Give prompts with `--data`, or a service that keeps them with `--config`.")
+    given = [prompt.text for prompt in read_prompts(files)]
+    return given if service is None else [*given, *read_rejected_prompts(service)]
 
 
 def _refuse_existing(out: Path) -> None:

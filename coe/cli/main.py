@@ -16,6 +16,7 @@ from coe.cli.chat import chat
 from coe.cli.check import check
 from coe.cli.discover import discover
 from coe.cli.eval_router import eval_router
+from coe.cli.feedback import feedback
 from coe.cli.load import load, unload
 from coe.cli.prepare import prepare
 from coe.cli.ps import ps
@@ -50,6 +51,7 @@ app.command("route", rich_help_panel=ROUTER)(route)
 app.command("train-router", rich_help_panel=ROUTER)(train_router)
 app.command("eval-router", rich_help_panel=ROUTER)(eval_router)
 app.command("discover", rich_help_panel=ROUTER)(discover)
+app.command("feedback", rich_help_panel=ROUTER)(feedback)
 app.command("rollback-router", rich_help_panel=ROUTER)(rollback_router)
 app.command("train-expert", rich_help_panel=EXPERTS)(train_expert)
 app.command("select-experts", rich_help_panel=EXPERTS)(select_experts)

@@ -41,7 +41,7 @@ def route(
     if as_json:
         decision = {"category": found.category, "confidence": found.confidence, "abstained": found.abstained}
         more = {"expert": expert, "probabilities": found.probabilities, "router_ms": router_ms}
-        version = {"router_version": routed.router_version}
+        version = {"router_version": routed.router_card.version}
         typer.echo(orjson.dumps(decision | more | version, option=orjson.OPT_INDENT_2).decode())
         return
     typer.echo(f"{found.category} ({found.confidence:.2f}) -> {expert}, {router_ms:.2f} ms")

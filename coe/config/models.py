@@ -38,6 +38,25 @@ class ServerConfig(Section):
     """How long running requests may finish when the service is told to stop."""
 
 
+class DecisionLogConfig(Section):
+    prompts: Literal["none", "abstained", "all"] = "none"
+    """Whose texts are kept in Redis beside the decisions: nobody's, of those that the classifier would not decide
+    (`coe discover` reads them), or of all."""
+    keep_h: float = Field(24.0, gt=0, le=2160)
+    """How long a decision is remembered, and so how long feedback about its request is taken, in hours."""
+    max_outcomes: int = Field(100_000, ge=100)
+    """Scores from `/v1/feedback` that are kept, about; the oldest go first."""
+    max_prompts: int = Field(5_000, ge=10)
+    """Texts of abstained prompts that are kept, about; the oldest go first."""
+
+
+class DriftConfig(Section):
+    window: int = Field(500, ge=100, le=1_000_000)
+    """Decisions that are compared with the first as many that the router made."""
+    false_alarm: float = Field(0.001, gt=0, lt=0.5)
+    """False warnings per window and signal, on average, while traffic stays as it is."""
+
+
 class RouterConfig(Section):
     path: str
     """Directory of the router that `coe train-router` wrote, relative to this file."""
@@ -47,6 +66,8 @@ class RouterConfig(Section):
     """category: expert. Overrides, category by category, what the router learned from outcomes."""
     general: Name
     """Expert for prompts that the classifier will not decide, and for categories that no map names."""
+    log: DecisionLogConfig = DecisionLogConfig()
+    drift: DriftConfig = DriftConfig()
 
 
 class ModelConfig(Section):

@@ -11,6 +11,8 @@ from pydantic_core import PydanticUndefined
 from coe.config.models import (
     CacheConfig,
     Config,
+    DecisionLogConfig,
+    DriftConfig,
     ExpertConfig,
     LogConfig,
     ModelConfig,
@@ -24,6 +26,8 @@ from coe.config.models import (
 SECTIONS: dict[str, type[BaseModel]] = {
     "server": ServerConfig,
     "router": RouterConfig,
+    "router.log": DecisionLogConfig,
+    "router.drift": DriftConfig,
     "models.NAME": ModelConfig,
     "experts.NAME": ExpertConfig,
     "experts.NAME.sampling": SamplingConfig,

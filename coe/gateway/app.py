@@ -8,12 +8,23 @@ from starlette.types import ASGIApp
 
 from coe.gateway.chat import ChatEndpoint
 from coe.gateway.envelope import Envelope
+from coe.gateway.feedback import FeedbackPage
 from coe.gateway.loading import LoadPages
+from coe.gateway.observer import DecisionObserver
 from coe.gateway.pages import Pages
+from coe.gateway.router_page import RouterPage
 
 
 def build_app(
-    chat: ChatEndpoint, pages: Pages, loading: LoadPages, timeout_s: float, *, repeats_id: bool = True
+    chat: ChatEndpoint,
+    pages: Pages,
+    loading: LoadPages,
+    timeout_s: float,
+    *,
+    feedback: FeedbackPage,
+    router: RouterPage,
+    observer: DecisionObserver,
+    repeats_id: bool = True,
 ) -> ASGIApp:
     """Everything under one envelope, so that every reply has an id and every error the same shape.
 
@@ -22,6 +33,9 @@ def build_app(
         pages: the endpoints beside it.
         loading: the endpoints that load and unload experts.
         timeout_s: deadline of every exchange.
+        feedback: the endpoint that takes scores.
+        router: the endpoint that shows the router and its drift.
+        observer: sees every exchange when it is over.
         repeats_id: add `x-request-id` to replies; off under Ray Serve, which adds it.
     """
     routes = [
@@ -29,6 +43,8 @@ def build_app(
         Route("/v1/models", pages.models, methods=["GET"]),
         Route("/v1/models/{name:path}", pages.model, methods=["GET"]),
         Route("/v1/route", pages.route, methods=["POST"]),
+        Route("/v1/router", router.router, methods=["GET"]),
+        Route("/v1/feedback", feedback.feedback, methods=["POST"]),
         Route("/v1/experts/{name}/load", loading.load, methods=["POST"]),
         Route("/v1/experts/{name}/unload", loading.unload, methods=["POST"]),
         Route("/v1/workers", pages.workers, methods=["GET"]),
@@ -36,7 +52,7 @@ def build_app(
         Route("/ready", pages.ready, methods=["GET"]),
         Route("/metrics", pages.metrics, methods=["GET"]),
     ]
-    return Envelope(_Inner(routes), timeout_s, repeats_id=repeats_id)
+    return Envelope(_Inner(routes), timeout_s, observer.note, repeats_id=repeats_id)
 
 
 class _Inner(Starlette):

@@ -83,6 +83,7 @@ class ChatEndpoint:
 
     async def _answer(self, exchange: Exchange, request: ChatRequest, send: Send) -> None:
         decision = await self._decider.decide(request.model, request.messages)
+        exchange.messages = request.messages
         exchange.decision = decision
         exchange.expert = decision.expert
         if self._log_prompts:
@@ -148,6 +149,7 @@ async def _discard(beginning: asyncio.Future[tuple[Answer, bytes]]) -> None:
 
 
 def _note_answer(exchange: Exchange, answer: Answer) -> None:
+    exchange.answered = True
     exchange.expert = answer.expert
     exchange.swap_ms = answer.swap_ms
     exchange.cache = answer.cache

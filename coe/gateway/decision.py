@@ -10,7 +10,7 @@ from typing import Protocol
 from coe.errors import ModelNotFoundError
 from coe.plan.executor import Plan, Single
 from coe.plan.request import JsonValue
-from coe.routing import Routed
+from coe.routing import Routed, RouterCard
 from coe.telemetry.metrics import ABSTENTIONS, ROUTE_SECONDS, ROUTES
 from routers.abstention import GENERAL
 from routers.router import Classification
@@ -24,6 +24,10 @@ class PromptRouter(Protocol):
 
     async def route(self, text: str) -> Routed: ...
 
+    async def card(self) -> RouterCard:
+        """Of the router that decides now. Raises UnavailableError where it cannot be asked."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -36,7 +40,7 @@ class Decision:
         abstained: the classifier would not decide.
         probabilities: of every category; empty where nothing was classified.
         router_ms: what encoding and classification took, in milliseconds.
-        router_version: of the router that decided; empty where nothing was classified.
+        router_card: of the router that decided; None where nothing was classified.
     """
 
     plan: Plan
@@ -46,7 +50,17 @@ class Decision:
     abstained: bool
     probabilities: Mapping[str, float]
     router_ms: float
-    router_version: str
+    router_card: RouterCard | None
+
+    @property
+    def routed(self) -> bool:
+        """The service chose the expert; False where the client named it."""
+        return self.abstained or bool(self.probabilities)
+
+    @property
+    def router_version(self) -> str:
+        """Empty where nothing was classified."""
+        return self.router_card.version if self.router_card else ""
 
 
 class Decider:
@@ -68,7 +82,7 @@ class Decider:
         if model == ROUTED_MODEL:
             return await self._route(messages)
         if model in self._experts:
-            return Decision(Single(model), model, NO_CATEGORY, 1.0, False, {}, 0.0, "")
+            return Decision(Single(model), model, NO_CATEGORY, 1.0, False, {}, 0.0, None)
         known = ", ".join((ROUTED_MODEL, *sorted(self._experts)))
         raise ModelNotFoundError(f"There is no such model. Known models: {known}.", param="model")
 
@@ -78,23 +92,23 @@ class Decider:
             turns = user_turns(messages)
         except ValueError:  # nothing to classify: images alone, or no user message
             undecidable = Classification(GENERAL, 0.0, abstained=True, in_scope=0.0, probabilities={})
-            return self._decision(Routed(undecidable, self._general, router_version=""), started)
-        return self._decision(await self._router.route(text), started)
+            return self._decision(undecidable, self._general, None, started)
+        routed = await self._router.route(text)
+        return self._decision(routed.classification, routed.expert, routed.router_card, started)
 
-    def _decision(self, routed: Routed, started: float) -> Decision:
+    def _decision(self, found: Classification, expert: str, card: RouterCard | None, started: float) -> Decision:
         seconds = time.perf_counter() - started
-        found = routed.classification
         ROUTE_SECONDS.observe(seconds)
-        ROUTES.labels(found.category, routed.expert).inc()
+        ROUTES.labels(found.category, expert).inc()
         if found.abstained:
             ABSTENTIONS.inc()
         return Decision(
-            plan=Single(routed.expert, fallback=self._general),
-            expert=routed.expert,
+            plan=Single(expert, fallback=self._general),
+            expert=expert,
             category=found.category,
             confidence=found.confidence,
             abstained=found.abstained,
             probabilities=found.probabilities,
             router_ms=seconds * 1000,
-            router_version=routed.router_version,
+            router_card=card,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 from starlette.exceptions import HTTPException
@@ -20,10 +21,16 @@ log = get_logger("coe.gateway")
 
 
 class Envelope:
-    """Wraps an ASGI application. Errors become OpenAI's error body, or an error frame where a stream has begun."""
+    """Wraps an ASGI application. Errors become OpenAI's error body, or an error frame where a stream has begun.
 
-    def __init__(self, app: ASGIApp, timeout_s: float, *, repeats_id: bool) -> None:
+    `observe` is called at the end of every exchange, on the request path: it must be quick and not fail.
+    """
+
+    def __init__(
+        self, app: ASGIApp, timeout_s: float, observe: Callable[[Exchange], None], *, repeats_id: bool
+    ) -> None:
         self._app = app
+        self._observe = observe
         self._repeats_id = repeats_id
         self._timeout_s = timeout_s
 
@@ -62,6 +69,7 @@ class Envelope:
                 raise
             finally:
                 _record(exchange)
+                self._observe(exchange)
 
     async def _fail(self, exchange: Exchange, error: RequestError, send: Send) -> None:
         exchange.error = error.body.code or error.body.type

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from starlette.types import Scope
 
 from coe.gateway.decision import Decision
+from coe.plan.request import JsonValue
 
 _SAFE_ID = re.compile(rb"[\x21-\x7e]{1,256}")
 SCOPE_KEY = "coe.exchange"
@@ -24,8 +26,10 @@ class Exchange:
     endpoint: str = ""
     started: float = field(default_factory=time.perf_counter)
     status: int = 0
+    messages: Sequence[JsonValue] = ()
     decision: Decision | None = None
     expert: str = ""
+    answered: bool = False
     swap_ms: float = 0.0
     cache: str | None = None
     first_byte_s: float | None = None

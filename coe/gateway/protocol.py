@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
 import orjson
@@ -57,8 +58,26 @@ class _Route(BaseModel):
     model: str | None = None
 
 
+class _Feedback(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    request_id: Annotated[str, Field(min_length=1, max_length=256)]
+    score: Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
+    comment: Annotated[str, Field(max_length=2000)] | None = None
+
+
 _CHAT = TypeAdapter(_Chat)
 _ROUTE = TypeAdapter(_Route)
+_FEEDBACK = TypeAdapter(_Feedback)
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What somebody thinks of an answer: `score` in [0, 1], 1 the best."""
+
+    request_id: str
+    score: float
+    comment: str | None
 
 
 def parse_chat(body: bytes, request_id: str) -> ChatRequest:
@@ -87,6 +106,12 @@ def parse_route(body: bytes) -> list[JsonValue]:
         return [{"role": "user", "content": route.prompt}]
     messages = fields["messages"]
     return messages if isinstance(messages, list) else []
+
+
+def parse_feedback(body: bytes) -> Feedback:
+    """Raises InvalidRequestError (400) with the field in `param`."""
+    given = _validate(_FEEDBACK, _json_object(body))
+    return Feedback(given.request_id, given.score, given.comment)
 
 
 def _json_object(body: bytes) -> dict[str, JsonValue]:

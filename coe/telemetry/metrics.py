@@ -38,6 +38,17 @@ ROUTER_INFO = Gauge(
     "coe_router_info", "Processes that route by this version.", ["version"], multiprocess_mode="livesum"
 )
 CACHE = Counter("coe_response_cache_total", "Lookups of the response cache.", ["result"])
+DECISIONS_LOGGED = Counter(
+    "coe_decision_log_total", "Decisions for the log: written, or dropped (queue_full, redis_away).", ["result"]
+)
+FEEDBACK = Counter("coe_feedback_total", "Scores for answers: recorded, or repeated.", ["expert", "result"])
+DRIFT = Gauge("coe_router_drift", "1 while the signal is drifted.", ["kind"], multiprocess_mode="mostrecent")
+PSI = Gauge("coe_router_psi", "Population stability index of the category mix.", multiprocess_mode="mostrecent")
+REJECTION_RATIO = Gauge(
+    "coe_router_rejection_ratio",
+    "Share of the window that the router would not decide.",
+    multiprocess_mode="mostrecent",
+)
 
 
 class WorkerStates(Protocol):
@@ -85,6 +96,11 @@ def render_metrics(states: WorkerStates) -> bytes:
             ROUTER_RELOADS,
             ROUTER_INFO,
             CACHE,
+            DECISIONS_LOGGED,
+            FEEDBACK,
+            DRIFT,
+            PSI,
+            REJECTION_RATIO,
         ):
             registry.register(metric)
     registry.register(_WorkerCollector(states))

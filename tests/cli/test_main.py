@@ -26,6 +26,7 @@ COMMANDS = (
     "train-router",
     "eval-router",
     "discover",
+    "feedback",
     "rollback-router",
 )
 HEAVY = ("ray", "torch", "vllm", "transformers", "sklearn", "sentence_transformers", "numpy", "aiohttp", "starlette")

@@ -4,7 +4,7 @@ from coe.errors import ModelNotFoundError
 from coe.gateway.decision import Decider
 from coe.plan.executor import Single
 from coe.plan.request import JsonValue
-from tests.running_gateway import EXPERTS, GENERAL, ROUTER_VERSION, ScriptedClassifier
+from tests.running_gateway import EXPERTS, GENERAL, ROUTER, ScriptedClassifier
 
 
 @pytest.fixture
@@ -16,14 +16,15 @@ async def test_the_router_names_the_expert_and_the_general_one_stands_by(decider
     found = await decider.decide("coe", [{"role": "user", "content": "a poem"}])
     assert found.plan == Single("poet", fallback="generalist")
     assert (found.expert, found.category, found.confidence, found.abstained) == ("poet", "poetry", 0.9, False)
-    assert found.router_version == ROUTER_VERSION
+    assert (found.router_card, found.router_version) == (ROUTER, ROUTER.version)
 
 
 @pytest.mark.parametrize(("model", "messages"), [("poet", [{"role": "user", "content": "a poem"}]), ("coe", [])])
 async def test_no_version_is_named_where_no_router_decided(
     decider: Decider, model: str, messages: list[JsonValue]
 ) -> None:
-    assert (await decider.decide(model, messages)).router_version == ""
+    found = await decider.decide(model, messages)
+    assert (found.router_card, found.router_version) == (None, "")
 
 
 async def test_the_whole_conversation_is_looked_at_where_the_last_message_is_short() -> None:

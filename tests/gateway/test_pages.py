@@ -1,6 +1,6 @@
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.running_gateway import ROUTER_VERSION, MakeReport, RunningGateway, StartGateway
+from tests.running_gateway import ROUTER, MakeReport, RunningGateway, StartGateway
 from tests.scripted_worker import ScriptedWorker
 from workers.spec import WorkerReport
 
@@ -37,7 +37,7 @@ async def test_route_decides_and_runs_nothing(gateway: RunningGateway, worker: S
         "expert": "poet",
         "plan": "single",
         "probabilities": {"poetry": 0.9, "law": 0.1},
-        "router_version": ROUTER_VERSION,
+        "router_version": ROUTER.version,
     }
     assert reply.headers["x-coe-expert"] == "poet"
     messages = [{"role": "user", "content": "unclear"}]

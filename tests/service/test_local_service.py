@@ -130,3 +130,21 @@ def test_a_repeated_greedy_question_comes_from_the_cache_when_asked(client: http
     assert second.headers["x-coe-cache"] == "hit"
     assert second.json() == first.json()
     assert "x-coe-cache" not in plain.headers
+
+
+def test_an_answer_is_scored_by_its_request_id(client: httpx.Client) -> None:
+    reply = ask(client, CODE)
+    scored = client.post("/v1/feedback", json={"request_id": reply.headers["x-request-id"], "score": 1})
+    router = client.get("/v1/router").json()
+    metrics = client.get("/metrics").text
+
+    assert scored.json() == {
+        "recorded": True,
+        "counts_for_map": True,
+        "expert": "python-writer",
+        "category": "python",
+    }
+    assert "python" in router["categories"]
+    assert router["drift"]["decisions"] > 0
+    assert 'coe_feedback_total{expert="python-writer",result="recorded"} 1.0' in metrics
+    assert 'coe_router_drift{kind="rejection"} 0.0' in metrics

@@ -1,0 +1,138 @@
+"""Puts a gateway together: in come a configuration and ways to the router and the workers, out comes what serves.
+
+Knows nothing of Ray: whoever hosts the gateway says how the other processes are reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+import aiohttp
+from redis.asyncio import Redis
+from starlette.types import ASGIApp
+
+from coe.config.load import LoadedConfig
+from coe.config.models import Config
+from coe.config.specs import expert_fingerprint
+from coe.gateway.app import build_app
+from coe.gateway.chat import ChatEndpoint, ChatLimits
+from coe.gateway.decision import Decider, PromptRouter
+from coe.gateway.drift_watch import DriftWatch
+from coe.gateway.feedback import FeedbackPage
+from coe.gateway.fleet import Fleet, ReportSource
+from coe.gateway.loading import LoadPages, WorkerControl
+from coe.gateway.observer import DecisionObserver
+from coe.gateway.pages import ExpertCard, Pages
+from coe.gateway.router_page import RouterPage
+from coe.plan.cached_expert import CachedExpert
+from coe.plan.executor import Executor
+from coe.plan.expert import Expert
+from coe.plan.worker_expert import WorkerExpert
+from coe.runtime import Runtime
+from coe.store.client import open_redis
+from coe.store.decision_log import DecisionLog
+from coe.store.directory import RedisDirectory
+from coe.store.drift_baselines import DriftBaselines
+from coe.store.outcomes import OutcomeLog
+from coe.store.response_cache import ResponseCache
+
+LOG_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """One gateway that serves as soon as its background work runs."""
+
+    app: ASGIApp
+    chat: ChatEndpoint
+    fleet: Fleet
+    observer: DecisionObserver
+
+    def background(self) -> Sequence[Coroutine[None, None, None]]:
+        """To run beside the application. None of it ends by itself."""
+        return self.fleet.keep_fresh(), self.observer.run()
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Refuses new requests and waits for the running ones; False where some were cut off."""
+        drained = await self.chat.drain(timeout_s)
+        with suppress(TimeoutError):  # where Redis hangs, the last decisions are not worth more
+            async with asyncio.timeout(LOG_TIMEOUT_S):
+                await self.observer.flush()
+        return drained
+
+
+def assemble_gateway(
+    loaded: LoadedConfig, runtime: Runtime, router: PromptRouter, workers: ReportSource, control: WorkerControl
+) -> Gateway:
+    """Call it on the event loop that serves.
+
+    Args:
+        loaded: the service's configuration.
+        runtime: where Redis is, and the secret of the workers.
+        router: both stages of the router.
+        workers: reports straight from the workers, for when Redis is away.
+        control: loads and unloads experts.
+    """
+    config = loaded.config
+    redis = open_redis(runtime.redis_url)
+    fleet = Fleet((RedisDirectory(redis, config.redis.namespace), workers))
+    decider = Decider(router, list(config.experts), config.router.general)
+    max_body = int(config.server.max_body_mb * 1e6)
+    limits = ChatLimits(max_body, config.server.max_concurrent, config.server.ping_interval_s)
+    executor = Executor(_experts(loaded, runtime, fleet, redis))
+    chat = ChatEndpoint(decider, executor, limits, log_prompts=config.logs.prompts)
+    decisions, outcomes, drift = _records(config, redis)
+    observer = DecisionObserver(decisions, drift, config.router.log.prompts)
+    app = build_app(
+        chat,
+        Pages(decider, fleet, _cards(config), config.router.general, max_body),
+        LoadPages(control, fleet, list(config.experts), config.router.general),
+        config.server.request_timeout_s,
+        feedback=FeedbackPage(decisions, outcomes, max_body),
+        router=RouterPage(router, drift),
+        observer=observer,
+        repeats_id=False,
+    )
+    return Gateway(app, chat, fleet, observer)
+
+
+def _experts(loaded: LoadedConfig, runtime: Runtime, fleet: Fleet, redis: Redis) -> dict[str, Expert]:
+    config = loaded.config
+    cache = ResponseCache(redis, config.redis.namespace, config.cache.ttl_s, config.cache.max_answer_kb * 1024)
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=2.0),
+        auto_decompress=False,
+    )
+    return {
+        name: CachedExpert(
+            WorkerExpert(name, fleet, session, runtime.token),
+            cache,
+            config.cache.mode,
+            expert_fingerprint(loaded, name),
+            expert.sampling.temperature,
+            version=partial(fleet.adapters, name),
+        )
+        for name, expert in config.experts.items()
+    }
+
+
+def _records(config: Config, redis: Redis) -> tuple[DecisionLog, OutcomeLog, DriftWatch]:
+    """What is remembered of decisions and of their scores, and what watches them."""
+    namespace, kept, watched = config.redis.namespace, config.router.log, config.router.drift
+    keep_s = kept.keep_h * 3600
+    return (
+        DecisionLog(redis, namespace, keep_s, kept.max_prompts),
+        OutcomeLog(redis, namespace, keep_s, kept.max_outcomes),
+        DriftWatch(DriftBaselines(redis, namespace), watched.window, watched.false_alarm),
+    )
+
+
+def _cards(config: Config) -> list[ExpertCard]:
+    return [
+        ExpertCard(name, expert.description, config.active_params_b(name)) for name, expert in config.experts.items()
+    ]

@@ -1,0 +1,97 @@
+import asyncio
+from dataclasses import replace
+
+import pytest
+from redis.asyncio import Redis
+
+from coe.store.client import STORE_ERRORS
+from coe.store.decision_log import DecisionLog, LoggedDecision
+
+DECISION = LoggedDecision(
+    request_id="r-1",
+    category="poetry",
+    confidence=0.9,
+    abstained=False,
+    expert="poet",
+    plan="single",
+    at=1_700_000_000.125,
+    router_version="0123456789ab",
+)
+REJECTED = replace(DECISION, request_id="r-2", category="general", abstained=True, expert="generalist")
+
+
+@pytest.fixture
+def log(redis: Redis, namespace: str) -> DecisionLog:
+    return DecisionLog(redis, namespace, keep_s=60, max_prompts=1000)
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [
+        DECISION,
+        REJECTED,
+        replace(DECISION, category=None, confidence=1.0),
+        replace(DECISION, expert=None, prompt="ü\n\0 \N{ARABIC LETTER SEEN}"),
+        replace(DECISION, request_id="a:b {c} *\\\N{DEGREE SIGN}"),
+    ],
+)
+async def test_a_decision_is_found_as_it_was_written(log: DecisionLog, decision: LoggedDecision) -> None:
+    await log.write([decision])
+    assert await log.find(decision.request_id) == decision
+    assert await log.find("another") is None
+
+
+async def test_of_two_decisions_with_one_id_the_last_stands(log: DecisionLog) -> None:
+    later = replace(DECISION, expert="generalist")
+    await log.write([DECISION, later])
+    assert await log.find("r-1") == later
+
+
+async def test_a_decision_is_forgotten_after_its_time(redis: Redis, namespace: str) -> None:
+    log = DecisionLog(redis, namespace, keep_s=0.05, max_prompts=10)
+    await log.write([DECISION])
+    await asyncio.sleep(0.1)
+    assert await log.find("r-1") is None
+
+
+async def test_what_another_version_wrote_is_not_found(log: DecisionLog, redis: Redis, namespace: str) -> None:
+    await redis.set(f"{namespace}:decision:r-1", b'{"request": "r-1"}')
+    assert await log.find("r-1") is None
+
+
+async def test_texts_of_abstained_prompts_are_kept_apart(log: DecisionLog) -> None:
+    await log.write(
+        [
+            replace(REJECTED, prompt="first"),
+            replace(DECISION, prompt="decided, so not here"),
+            replace(REJECTED, prompt=None),
+            replace(REJECTED, prompt="second ü"),
+            replace(REJECTED, prompt="third"),
+        ]
+    )
+    assert await log.rejected_prompts(10) == ["first", "second ü", "third"]
+    assert await log.rejected_prompts(2) == ["second ü", "third"]
+
+
+async def test_without_texts_there_is_nothing_to_read(log: DecisionLog) -> None:
+    await log.write([DECISION, REJECTED])
+    assert await log.rejected_prompts(10) == []
+
+
+async def test_the_oldest_texts_go_first(redis: Redis, namespace: str) -> None:
+    """About `max_prompts` are kept: Redis trims whole blocks of a hundred."""
+    log = DecisionLog(redis, namespace, keep_s=60, max_prompts=100)
+    await log.write([replace(REJECTED, prompt=str(number)) for number in range(1000)])
+    kept = await log.rejected_prompts(10_000)
+    assert 100 <= len(kept) <= 200
+    assert kept[-1] == "999"
+
+
+async def test_redis_away_is_one_of_the_store_errors(absent_redis: Redis) -> None:
+    log = DecisionLog(absent_redis, "test", keep_s=60, max_prompts=10)
+    with pytest.raises(STORE_ERRORS):
+        await log.write([DECISION])
+    with pytest.raises(STORE_ERRORS):
+        await log.find("r-1")
+    with pytest.raises(STORE_ERRORS):
+        await log.rejected_prompts(1)
