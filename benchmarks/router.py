@@ -2,8 +2,8 @@
 
 On one core, in turns: the router that ships (static encoder), the same rows trained with MiniLM and its int8 form, and
 beside them MiniLM's bare encoding and scikit-learn's own TF-IDF with logistic regression. One prompt at a time and in
-batches, at 50 and 200 tokens, and for the shipped router also prompts of words that nothing has seen before. Out: a table (or
-JSON) with medians over the rounds, the machine, and for each target of the project whether it holds.
+batches, at 50 and 200 tokens, and for the shipped router also prompts of words that nothing has seen before. Out: a
+table (or JSON) with medians over the rounds, the machine, and for each target of the project whether it holds.
 Exit 0 where all was measured, 1 where not.
 """
 
@@ -25,7 +25,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.programs import say
 from benchmarks.router_report import BATCH, LENGTHS, Report, Round, Speed, as_json, as_markdown, report
 from coe.cli.train_router import encoder_cache, resolver
-from coe.errors import CoeError
+from workers.errors import SourceError
 from coe.service import StopRequestedError, stop_on_signals
 from routers.encoders.catalogue import build_encoder, with_cache
 from routers.encoders.encoder import Resolve
@@ -57,7 +57,7 @@ class Subject:
 
 
 def measure(seconds: float, rounds: int) -> Report:
-    """Trains what does not ship, then measures. Raises RouterError, or CoeError where a model is not to be had."""
+    """Trains what does not ship, then measures. Raises RouterError or SourceError."""
     machine = describe_machine(_PACKAGES)
     core = max(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {core})  # before torch and BLAS start their threads, which inherit it
@@ -176,7 +176,7 @@ def main() -> int:
     try:
         with stop_on_signals():
             found = measure(given.seconds, given.rounds)
-    except (RouterError, CoeError) as error:
+    except (RouterError, SourceError) as error:
         say(f"error: {error}")
         return 1
     except StopRequestedError as stop:
