@@ -7,7 +7,7 @@ the handles between deployments; those carry control alone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -178,8 +178,8 @@ class RouterDeployment:
         self._router = _live_router(setup)
         self._background = [asyncio.get_running_loop().create_task(self._router.keep_current())]
 
-    async def route(self, text: str) -> Routed:
-        return await self._router.route(text)
+    async def route(self, turns: Sequence[str]) -> Routed:
+        return await self._router.route(turns)
 
     async def card(self) -> RouterCard:
         """Of the router in force."""

@@ -6,6 +6,7 @@ What is asked of workers goes to every replica of a deployment. Nothing here car
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import ray
 from ray import serve
@@ -45,8 +46,8 @@ class RemoteRouter:
     def __init__(self, handle: DeploymentHandle) -> None:
         self._handle = handle
 
-    async def route(self, text: str) -> Routed:
-        found = await self._handle.route.remote(text)
+    async def route(self, turns: Sequence[str]) -> Routed:
+        found = await self._handle.route.remote(tuple(turns))
         assert isinstance(found, Routed)
         return found
 

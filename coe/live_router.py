@@ -6,7 +6,7 @@ Knows nothing of Ray and HTTP: the graph hosts it in a gateway or in a deploymen
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -52,12 +52,12 @@ class LiveRouter:
         """Of the router in force."""
         return self._routing.card
 
-    async def route(self, text: str) -> Routed:
+    async def route(self, turns: Sequence[str]) -> Routed:
         """Decides by the router that is in force now, even where another comes before the answer is there."""
         routing = self._routing
-        if len(text) <= INLINE_CHARS and routing.router.encoder.spec.kind == "static":
-            return routing.route(text)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, routing.route, text)
+        if sum(map(len, turns)) <= INLINE_CHARS and routing.router.encoder.spec.kind == "static":
+            return routing.route(turns)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, routing.route, turns)
 
     async def keep_current(self) -> None:
         """Looks at the files every two seconds until cancelled."""
@@ -79,7 +79,7 @@ class LiveRouter:
     def _try_load(self) -> Routing | None:
         try:
             new = self._load()
-            new.route(WARM_UP)
+            new.route((WARM_UP,))
         except ConfigError as error:
             self._refuse(str(error))
         except Exception as error:  # noqa: BLE001  # whatever is wrong with a new router, the old one must go on

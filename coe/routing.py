@@ -5,7 +5,7 @@ In: a configuration. Out: a `Routing`, which tells category and expert of a prom
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -51,19 +51,25 @@ class Routing:
     """One router with the configuration's entries over its map. A service replaces it whole.
 
     Attributes:
-        expert_by_category: stage two; `general` answers for what it does not name.
+        overrides: category to expert; goes before what the router learned.
+        general: the expert of prompts that the router will not decide, and of categories without an expert.
         card: the router's own.
     """
 
     router: CategoryRouter
-    expert_by_category: Mapping[str, str]
+    overrides: Mapping[str, str]
     general: str
     card: RouterCard
 
-    def route(self, text: str) -> Routed:
-        """Blocks for the encoder's time. Thread-safe."""
-        found = self.router.classify(text)
-        return Routed(found, self.expert_by_category.get(found.category, self.general), self.card)
+    def route(self, turns: Sequence[str]) -> Routed:
+        """Decides on what the user said, `turns`, last. Blocks for the encoder's time. Thread-safe."""
+        found = self.router.classify_turns(turns)
+        return Routed(found, self._expert(found), self.card)
+
+    def _expert(self, found: Classification) -> str:
+        if found.abstained:
+            return self.general
+        return self.overrides.get(found.category) or found.expert or self.general
 
 
 def load_routing(loaded: LoadedConfig, cache_dir: Path) -> Routing:
@@ -80,7 +86,7 @@ def load_routing(loaded: LoadedConfig, cache_dir: Path) -> Routing:
     if problems := find_mismatches(loaded.config, router):
         raise loaded.error(problems)
     card = RouterCard(version, router.categories, router.reject_rate)
-    return Routing(router, effective_map(loaded.config, router), loaded.config.router.general, card)
+    return Routing(router, loaded.config.router.map, loaded.config.router.general, card)
 
 
 def _open(directory: Path, cache_dir: Path) -> tuple[CategoryRouter, str]:
@@ -98,12 +104,6 @@ def resolve_source(source: str, cache_dir: Path) -> Path:
     return resolve(source, cache_dir, lambda message: log.info("preparing a model", source=source, step=message))
 
 
-def effective_map(config: Config, router: CategoryRouter) -> dict[str, str]:
-    """category: expert, the configuration's entries over those that the router learned."""
-    learned = router.expert_map
-    return {**(learned.by_category if learned else {}), **config.router.map}
-
-
 def find_mismatches(config: Config, router: CategoryRouter) -> list[Problem]:
     """Categories that the router does not know, and experts that the configuration does not have."""
     known = ", ".join(router.categories)
@@ -112,8 +112,7 @@ def find_mismatches(config: Config, router: CategoryRouter) -> list[Problem]:
         for category in config.router.map
         if category not in router.categories
     ]
-    learned = router.expert_map.by_category if router.expert_map else {}
-    for category, expert in learned.items():
+    for category, expert in _learned(router):
         if expert not in config.experts and category not in config.router.map:
             problems.append(
                 Problem(
@@ -123,3 +122,12 @@ def find_mismatches(config: Config, router: CategoryRouter) -> list[Problem]:
                 )
             )
     return problems
+
+
+def _learned(router: CategoryRouter) -> list[tuple[str, str]]:
+    """Every category with each expert that the router may ask for it."""
+    if router.expert_map is None:
+        return []
+    if not router.chooses_by_prompt:
+        return list(router.expert_map.by_category.items())
+    return [(category, expert) for category in router.categories for expert in router.experts_to_choose]

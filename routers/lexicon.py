@@ -8,11 +8,12 @@ pairs of neighbouring words and pieces of 2 to 4 characters within a word are ha
 import math
 import re
 import zlib
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ MAX_CHARS = 1_500  # bounds the time of a long prompt; its head says what is ask
 CACHED_CHARS = 32  # bounds the memory of the cache: longer words seldom come back
 SHORTEST_PIECE, LONGEST_PIECE = 2, 4
 
+Text = TypeVar("Text", str, bytes)
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
@@ -85,10 +87,15 @@ class _Word(NamedTuple):
 def _hash(word: str) -> _Word:
     """The pieces are those of the word with its borders marked."""
     marked = f"<{word}>"
+    # The bytes of ASCII can be cut where its characters can.
+    pieces = _pieces(marked.encode()) if marked.isascii() else [piece.encode() for piece in _pieces(marked)]
+    crcs = [zlib.crc32(gram) for gram in (word.encode(), *pieces)]
+    return _Word(array("I", [crc % COLUMNS for crc in crcs]).tobytes(), crcs[0], f" {word}".encode())
+
+
+def _pieces(marked: Text) -> list[Text]:
     lengths = range(SHORTEST_PIECE, min(LONGEST_PIECE, len(marked) - 1) + 1)
-    pieces = (marked[start : start + length] for length in lengths for start in range(len(marked) - length + 1))
-    crcs = [zlib.crc32(gram.encode()) for gram in (word, *pieces)]
-    return _Word((np.array(crcs, dtype=np.uint32) % COLUMNS).tobytes(), crcs[0], f" {word}".encode())
+    return [marked[start : start + length] for length in lengths for start in range(len(marked) - length + 1)]
 
 
 _hashed = lru_cache(maxsize=65_536)(_hash)  # most words of a prompt were in an earlier one

@@ -106,6 +106,11 @@ class CategoryRouter:
         return self._parts.chooser is not None
 
     @property
+    def experts_to_choose(self) -> tuple[str, ...]:
+        """Whom it may ask prompt by prompt; none where it asks by category."""
+        return () if self._parts.chooser is None else self._parts.chooser.experts
+
+    @property
     def prototypes(self) -> Prototypes:
         return self._parts.prototypes
 

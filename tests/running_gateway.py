@@ -55,9 +55,9 @@ class ScriptedClassifier:
     def __init__(self) -> None:
         self.texts: list[str] = []
 
-    async def route(self, text: str) -> Routed:
-        self.texts.append(text)
-        found = self._classify(text)
+    async def route(self, turns: Sequence[str]) -> Routed:
+        self.texts.append(turns[-1])
+        found = self._classify(turns[-1])
         return Routed(found, "poet" if found.category == "poetry" else GENERAL, ROUTER)
 
     async def card(self) -> RouterCard:

@@ -33,9 +33,9 @@ def route(
         raise InvalidRequestError("The prompt is empty; give some text.")
     loaded = load_config(config)
     routing = load_routing(loaded, cache_directory())
-    routing.route(text)  # the first call warms up; the second is what a service takes
+    routing.route((text,))  # the first call warms up; the second is what a service takes
     started = time.perf_counter()
-    routed = routing.route(text)
+    routed = routing.route((text,))
     router_ms = (time.perf_counter() - started) * 1000
     found, expert = routed.classification, routed.expert
     if as_json:

@@ -219,5 +219,3 @@ def parse_shares(given: list[str]) -> dict[str, float]:
             raise InputError(f"--max-share {one!r} must be EXPERT=SHARE with a share from 0 to 1, such as big=0.2")
         found[name] = value
     return found
-
-

@@ -22,7 +22,7 @@ NO_CATEGORY = "none"
 class PromptRouter(Protocol):
     """Finds category and expert of a prompt, both by one version of the router, without blocking the event loop."""
 
-    async def route(self, text: str) -> Routed: ...
+    async def route(self, turns: Sequence[str]) -> Routed: ...
 
     async def card(self) -> RouterCard:
         """Of the router that decides now. Raises UnavailableError where it cannot be asked."""
@@ -93,7 +93,7 @@ class Decider:
         except ValueError:  # nothing to classify: images alone, or no user message
             undecidable = Classification(GENERAL, 0.0, abstained=True, in_scope=0.0, probabilities={})
             return self._decision(undecidable, self._general, None, started)
-        routed = await self._router.route(text)
+        routed = await self._router.route(turns)
         return self._decision(routed.classification, routed.expert, routed.router_card, started)
 
     def _decision(self, found: Classification, expert: str, card: RouterCard | None, started: float) -> Decision:

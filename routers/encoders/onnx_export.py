@@ -4,8 +4,11 @@ Weights are quantised per channel and to 7 bits: on processors without int8 dot 
 overflow, and results would differ from machine to machine. Activations are scaled as they come (dynamic quantisation).
 """
 
+import logging
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,10 +36,23 @@ def export_int8(encoder: SentenceTransformerEncoder) -> OnnxEncoder:
     with tempfile.TemporaryDirectory(prefix="coe-onnx-") as folder:
         exported, quantised = Path(folder) / "float.onnx", Path(folder) / MODEL_FILE
         _export(encoder.model, exported)
-        quantize_dynamic(exported, quantised, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
+        with _quiet():  # it advises a preparation that makes no difference to a transformer
+            quantize_dynamic(exported, quantised, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
         model = quantised.read_bytes()
     spec = EncoderSpec("onnx-int8", encoder.spec.source, encoder.spec.dim, encoder.spec.max_tokens)
     return OnnxEncoder(model, Tokenizer.from_str(encoder.tokenizer_json()), spec)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    disabled = logging.root.manager.disable
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(disabled)
 
 
 def _check_modules(model: "SentenceTransformer", source: str) -> None:
@@ -63,9 +79,8 @@ def _export(model: "SentenceTransformer", path: Path) -> None:
         def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
             return self.transformer(**dict(zip(names, inputs, strict=True))).last_hidden_state
 
-    with warnings.catch_warnings(), torch.inference_mode():
-        # The newer exporter needs two more packages and six times as long, for a graph that runs no faster.
-        warnings.simplefilter("ignore")
+    # The newer exporter needs two more packages and six times as long, for a graph that runs no faster.
+    with _quiet(), torch.inference_mode():
         torch.onnx.export(
             TokenVectors().eval(),
             tuple(example[name] for name in names),

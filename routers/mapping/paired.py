@@ -80,7 +80,12 @@ class PairedScores:
             return wider
 
         return PairedScores(
-            tuple(experts), spread(self.counts), spread(self.sums), spread(self.squares), spread(self.products), self.traffic
+            tuple(experts),
+            spread(self.counts),
+            spread(self.sums),
+            spread(self.squares),
+            spread(self.products),
+            self.traffic,
         )
 
     def rows(self) -> NDArray[np.float64]:

@@ -37,7 +37,7 @@ def test_prompts_have_the_tokens_asked_for_and_differ_from_round_to_round() -> N
     makers: list[MakePrompts] = [heldout_prompts(texts, TOKENIZER), unseen_prompts(TOKENIZER)]
     for make in makers:
         prompts = make(50, 0)
-        assert len(prompts) == 2 * BATCH
+        assert len(prompts) == 5 * BATCH
         assert {len(TOKENIZER.encode(prompt, add_special_tokens=False).ids) for prompt in prompts} == {50}
         assert prompts == make(50, 0) != make(50, 1)
 
