@@ -4,7 +4,8 @@ prompts -> sorted -> stage one: vectors, words -> cross-validation -> classifier
                   -> stage two: held-out predictions, outcomes -> policies -> expert map, chooser
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
@@ -58,15 +59,11 @@ def train(
     `reject_rate` in [0, 1): the share of in-scope prompts that may go to `general`. The same prompts, encoder and
     seed give the same router. Raises DataError (too few categories or rows), MapError or BudgetError.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # noqa: PLC0415 - training only
-
     if not 0 <= reject_rate < 1:
         raise DataError(f"The reject rate must be in [0, 1), not {reject_rate}")
     rows, settings = sort_rows(prompts), mapping or MapSettings()
     experts, not_mapped = _usable_experts(prompts, settings)
-    # One thread gives the same bits each time, and on cores that others use it is several times as fast: the
-    # matrices are small, and threads that spin for one another cost more than they add.
-    with threadpool_limits(limits=1):
+    with _one_thread():
         stages = [_stage(name, progress) for name in ("encode", "cross-validate", "compare policies")]
         first = fit_stage_one(
             rows, encoder, reject_rate=reject_rate, seed=seed, encoding=stages[0], validating=stages[1]
@@ -92,6 +89,19 @@ def train(
         provenance=_provenance(prompts, seed, report),
     )
     return CategoryRouter(parts, encoder), report
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread gives the same bits each time, and on cores that others use it is several times as fast: the matrices
+    are small, and threads that spin for one another cost more than they add.
+    """
+    # Only libraries that are loaded can be limited, and each brings its own linear algebra.
+    import sklearn.cluster  # noqa: F401, PLC0415  # as the import above
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # noqa: PLC0415  # as the import above
+
+    with threadpool_limits(limits=1):
+        yield
 
 
 def _stage(name: str, progress: StageProgress | None) -> Callable[[int, int], None] | None:

@@ -13,6 +13,7 @@ from coe.plan.request import JsonValue
 from coe.routing import Routed, RouterCard
 from coe.telemetry.metrics import ABSTENTIONS, ROUTE_SECONDS, ROUTES
 from routers.abstention import GENERAL
+from routers.prompts import user_turns
 from routers.router import Classification
 
 ROUTED_MODEL = "coe"

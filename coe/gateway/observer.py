@@ -21,7 +21,7 @@ from coe.store.client import STORE_ERRORS
 from coe.store.decision_log import DecisionLog, LoggedDecision
 from coe.telemetry.logs import get_logger
 from coe.telemetry.metrics import DECISIONS_LOGGED
-from routers.prompts import prompt_text
+from routers.prompts import last_words, user_turns
 
 CHAT_PATH = "/v1/chat/completions"
 QUEUED = 10_000
@@ -83,7 +83,7 @@ class DecisionObserver:
         if self._prompts == "none" or (self._prompts == "abstained" and not decision.abstained):
             return None
         try:
-            return prompt_text(exchange.messages)
+            return last_words(user_turns(exchange.messages))
         except ValueError:  # no text in it
             return None
 

@@ -41,7 +41,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Costs:
-    """What experts cost, in one order, (experts,) each: `active` and `total` billions, `share` the most they may get."""
+    """Of experts in one order, (experts,) each: `active` and `total` billions, and the `share` they may get at most."""
 
     experts: tuple[str, ...]
     active: NDArray[np.float64]
