@@ -117,14 +117,13 @@ def train_router(  # noqa: PLR0917 - typer fills them by name
     if objection and force:
         router = router.forced(objection)
     document = document_of(router, report, spent)
-    if objection is None or force:
-        router.save(out, {JSON_FILE: document.to_json(), HTML_FILE: page(document)})
     if as_json:
         typer.echo(document.to_json(), nl=False)
     else:
         print_report(Console(), document)
     if objection and not force:
         raise RefusedError(f"The router was not written: {objection}. `--force` writes it and marks it so.")
+    router.save(out, {JSON_FILE: document.to_json(), HTML_FILE: page(document)})
     Console(stderr=True).print(f"The router is in {out}, its report in {out / HTML_FILE}", highlight=False)
 
 

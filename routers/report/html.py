@@ -23,7 +23,8 @@ from routers.report.wording import (
 )
 
 HTML_FILE = "report.html"
-_NAME_CHARS = 80
+_TEXT_CHARS = 10_000
+_SHORT_CHARS = 40
 # Nothing is fetched and no script runs, whatever the data say.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
@@ -83,12 +84,12 @@ def _outcomes(outcomes: OutcomesEntry | None) -> list[str]:
             billions(one.active_params_b),
             gain(one.gain),
             p_value(one.gain.p_value),
-            MEANINGS.get(one.name, ""),
         )
         for one in outcomes.policies
     ]
     chosen = [i for i, one in enumerate(outcomes.policies) if one.name == outcomes.chosen]
-    head = ("policy", "score", "active", "gain, points [95 %]", "p", "what it does")
+    head = ("policy", "score", "active", "gain, points [95 %]", "p")
+    meanings = [(one.name, MEANINGS.get(one.name, "")) for one in outcomes.policies]
     note = (
         f"Scores on {outcomes.compared:,} rows that the policy was not fitted on; gains are over the best single "
         "expert, with intervals and two-sided p-values by a paired bootstrap of 10,000 resamples. Active parameters "
@@ -100,6 +101,7 @@ def _outcomes(outcomes: OutcomesEntry | None) -> list[str]:
             note,
             _table(head, rows, marked=chosen),
             _figure(policies_plot(outcomes.policies, outcomes.chosen)),
+            _details("What the policies are", _table(("policy", "what it does"), meanings)),
         )
     ]
     return [*found, _frontier(outcomes)] if outcomes.frontier else found
@@ -222,14 +224,14 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], marked: Sequence[
 
 def _row(row: Sequence[str], *, marked: bool) -> str:
     name, *values = row
-    cells = "".join(f"<td{_numeric(value)}>{_text(value)}</td>" for value in values)
+    cells = "".join(f"<td{_short(value)}>{_text(value)}</td>" for value in values)
     opening = '<tr class="marked">' if marked else "<tr>"
     return f'{opening}<th scope="row">{_text(name)}</th>{cells}</tr>'
 
 
-def _numeric(value: str) -> str:
-    return ' class="number"' if value[:1] in "+-0123456789<·" and value else ""
+def _short(value: str) -> str:
+    return ' class="short"' if len(value) <= _SHORT_CHARS else ""
 
 
 def _text(value: str) -> str:
-    return escape(shortened(value, 10_000))
+    return escape(shortened(value, _TEXT_CHARS)) if value else ""

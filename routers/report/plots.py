@@ -91,7 +91,7 @@ def frontier_plot(points: Sequence[FrontierEntry]) -> Plot | None:
         axes.set_xlabel("budget: average active parameters, billions")
         axes.set_ylabel("score, %")
         axes.grid()
-        axes.legend(loc="lower right")
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)  # above, where it hides no point
 
     told = "; ".join(f"{one.budget:g} B: {percent(one.score)} against {percent(one.best_single)}" for one in points)
     return _plot("Budget frontier", f"Score of the map against the best single expert's. {told}.", draw, 3.2)

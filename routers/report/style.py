@@ -31,8 +31,9 @@ ul { margin: 0 0 1rem; padding-left: 1.2rem; overflow-wrap: anywhere; }
 table { border-collapse: collapse; font-size: .875rem; width: 100%; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: baseline; }
 thead th { color: var(--quiet); font-weight: 500; }
-tbody th { font-weight: 500; max-width: 20rem; overflow-wrap: anywhere; }
-td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
+tbody th { font-weight: 500; min-width: 7rem; max-width: 20rem; overflow-wrap: anywhere; }
+td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+td.short { white-space: nowrap; }
 tr.marked { background: color-mix(in srgb, var(--accent) 14%, transparent); }
 details { margin-top: .75rem; }
 summary { cursor: pointer; color: var(--accent); }

@@ -19,8 +19,6 @@ MEANINGS: Mapping[str, str] = {
     "random": "an expert at random",
     "oracle": "the best expert of each prompt, in hindsight: no policy can do better",
 }
-# These are yardsticks; no router could follow them.
-YARDSTICKS = frozenset({"true category", "best single", "random", "oracle"})
 _SHOWN_CHARS = 60
 
 
