@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
     from rich.table import Table
 
     from routers.report.document import OutcomesEntry, ReportDocument
@@ -16,11 +16,14 @@ WIDTH = 100
 _NAME_CHARS = 30
 
 
-def print_report(console: Console, document: ReportDocument) -> None:
-    """Tables no wider than 100 columns, the findings, and last what the router gains."""
-    width = min(WIDTH, console.width) if console.is_terminal else WIDTH
+def print_report(document: ReportDocument, out: TextIO | None = None) -> None:
+    """On stdout, or `out`: tables no wider than 100 columns, the findings, and last what the router gains."""
+    from rich.console import Console
+
+    console = Console(file=out, highlight=False)
+    console.width = min(WIDTH, console.width) if console.is_terminal else WIDTH
     for part in report_parts(document):
-        console.print(part, highlight=False, width=width)
+        console.print(part)
 
 
 def report_parts(document: ReportDocument) -> Iterator[RenderableType]:
@@ -39,22 +42,17 @@ def report_parts(document: ReportDocument) -> Iterator[RenderableType]:
 
 
 def categories_table(document: ReportDocument) -> Table:
-    """One row a category: its prompts, how many are found, its expert and the evidence for it."""
+    """One row a category: its prompts, how many are found; where experts were learned, whose it is and the evidence."""
     from routers.report.wording import p_value, percent
 
-    table = _table("Router", "category", "prompts", "found", "expert", "gain", "p")
+    learned = document.general is not None
+    table = _table("Router", "category", "prompts", "found", *(("expert", "gain", "p") if learned else ()))
     for entry in document.categories:
         gained = "-" if entry.gain is None else f"{100 * entry.gain:+.2f}"
-        _add(
-            table,
-            entry.name,
-            f"{entry.prompts:,}",
-            percent(entry.recall),
-            entry.expert or "-",
-            gained,
-            p_value(entry.p_value),
-        )
-    _add(table, "general", "", "", document.general or "-", "", "")
+        evidence = (entry.expert or "-", gained, p_value(entry.p_value)) if learned else ()
+        _add(table, entry.name, f"{entry.prompts:,}", percent(entry.recall), *evidence)
+    if document.general is not None:
+        _add(table, "general", "", "", document.general, "", "")
     return table
 
 

@@ -120,7 +120,7 @@ def train_router(  # noqa: PLR0917 - typer fills them by name
     if as_json:
         typer.echo(document.to_json(), nl=False)
     else:
-        print_report(Console(), document)
+        print_report(document)
     if objection and not force:
         raise RefusedError(f"The router was not written: {objection}. `--force` writes it and marks it so.")
     router.save(out, {JSON_FILE: document.to_json(), HTML_FILE: page(document)})

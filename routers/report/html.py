@@ -125,8 +125,11 @@ def _frontier(outcomes: OutcomesEntry) -> str:
 
 
 def _map(document: ReportDocument) -> str:
-    learned, default = document.general is not None, "" if document.outcomes is None else document.outcomes.default
-    rows = [
+    if document.general is None:
+        rows = [(entry.name, f"{entry.prompts:,}", percent(entry.recall)) for entry in document.categories]
+        note = "No expert map was learned: the configuration's is used."
+        return _section("Categories", note, _table(("category", "prompts", "found"), rows))
+    mapped = [
         (
             entry.name,
             f"{entry.prompts:,}",
@@ -137,15 +140,15 @@ def _map(document: ReportDocument) -> str:
         )
         for entry in document.categories
     ]
-    rows.append(("general", "", "", document.general or "-", "", ""))
-    note = "No expert map was learned: the configuration's is used."
-    if learned:
-        note = (
-            f"Gains are the expert's over {default or 'the default'} in the category, with one-sided p-values, on the "
-            "rows that the map was learned from. Prompts of no category, and undecided ones, go to general."
-        )
+    default = None if document.outcomes is None else document.outcomes.default
+    note = (
+        f"Gains are the expert's over {default or 'the default'} in the category, with one-sided p-values, on the "
+        "rows that the map was learned from. Prompts of no category, and undecided ones, go to general."
+    )
     head = ("category", "prompts", "found", "expert", "gain, points", "p")
-    return _section("Categories and experts", note, _table(head, rows))
+    return _section(
+        "Categories and experts", note, _table(head, [*mapped, ("general", "", "", document.general, "", "")])
+    )
 
 
 def _categories(document: ReportDocument) -> str:

@@ -30,7 +30,11 @@ def headline(document: ReportDocument) -> str:
         return f"This router {how}: {document.objection}."
     held_out = None if outcomes is None else outcomes.policy(outcomes.chosen)
     if outcomes is None or held_out is None:
-        return f"{_accuracy(document)} It learned no experts, because the data hold no outcomes."
+        return (
+            f"This router tells {count(len(document.categories), 'category', 'categories')} apart, rightly for "
+            f"{percent(document.classification.accuracy)} of held-out prompts. It learned no experts, because the data "
+            "hold no outcomes."
+        )
     best = outcomes.policy("best single")
     if best is None:
         return (
@@ -107,8 +111,8 @@ def _of_data(document: ReportDocument) -> list[str]:
     return lines
 
 
-def count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def percent(share: float | None) -> str:

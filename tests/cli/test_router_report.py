@@ -7,7 +7,6 @@ from pathlib import Path
 import orjson
 import pytest
 import typer
-from rich.console import Console
 from typer.testing import CliRunner
 
 from coe.cli.eval_router import eval_router
@@ -57,9 +56,9 @@ def train_arguments(folder: Path, answers: Answers) -> list[str]:
     return ["train-router", "--encoder", "words", "--data", data, "--out", out]
 
 
-def shown(document: ReportDocument, width: int = 200) -> str:
+def shown(document: ReportDocument) -> str:
     out = StringIO()
-    print_report(Console(file=out, width=width), document)
+    print_report(document, out)
     return out.getvalue()
 
 
@@ -72,6 +71,19 @@ def test_tables_show_every_policy_category_and_budget_within_100_columns() -> No
     assert ["8 B", "56.1 %", "7.25 B", "54.0 %", "+2.13 [+1.08, +3.19]", "< 0.001"] in rows
     assert ["maths", "40", "75.0 %", "generalist", "-", "-"] in rows
     assert ["general", "", "", "generalist", "", ""] in rows
+
+
+def test_without_outcomes_there_is_nothing_said_of_experts() -> None:
+    document = written()
+    categories = tuple(
+        one.model_copy(update={"expert": None, "gain": None, "p_value": None}) for one in document.categories
+    )
+    nothing = {"outcomes": None, "general": None, "categories": categories}
+    text = shown(document.model_copy(update=nothing))
+    assert "because the data hold no outcomes" in text
+    assert "Policies" not in text
+    assert "┃ expert" in shown(document)
+    assert "┃ expert" not in text
 
 
 def test_names_are_shown_as_they_are() -> None:

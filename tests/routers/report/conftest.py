@@ -3,18 +3,12 @@ from collections.abc import Callable
 import pytest
 
 from routers.encoders.static import StaticEncoder
-from routers.mapping.experts import ExpertSize
 from routers.prompts import LabelledPrompt
 from routers.report.document import ReportDocument, document_of
 from routers.training import MapSettings, train
-from tests.routers.report.documents import LATENCY
+from tests.routers.report.documents import LATENCY, SIZES, skilled
 
 MakePrompts = Callable[..., list[LabelledPrompt]]
-SIZES = {"jurist": ExpertSize(7, 7), "generalist": ExpertSize(8, 8)}
-
-
-def skilled(category: str) -> dict[str, float]:
-    return {"generalist": 0.5, "jurist": 0.95 if category == "law" else 0.1}
 
 
 @pytest.fixture(scope="session")

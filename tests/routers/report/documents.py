@@ -1,7 +1,8 @@
-"""A report written by hand, so that every figure of it is known."""
+"""Reports: one written by hand, so that every figure of it is known, and what others are trained on."""
 
 from routers.evaluation import LatencyFigures
 from routers.gain import Gain
+from routers.mapping.experts import ExpertSize
 from routers.mapping.policies import PolicyScore
 from routers.report.document import (
     CategoryEntry,
@@ -16,6 +17,11 @@ from routers.report.document import (
 from routers.report.figures import CalibrationBin
 
 LATENCY = LatencyFigures(0.35, 0.5)
+SIZES = {"jurist": ExpertSize(7, 7), "generalist": ExpertSize(8, 8)}
+
+
+def skilled(category: str) -> dict[str, float]:
+    return {"generalist": 0.5, "jurist": 0.95 if category == "law" else 0.1}
 
 
 def written(name: str = "law", expert: str = "jurist", *, objection: str | None = None) -> ReportDocument:

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import matplotlib as mpl
 
 from routers.gain import Gain
@@ -41,3 +45,8 @@ def test_matplotlibs_settings_are_left_as_they_were() -> None:
     before = dict(mpl.rcParams)
     confusion_plot(written().classification, ["law", "maths"])
     assert dict(mpl.rcParams) == before
+
+
+def test_matplotlib_is_loaded_where_a_plot_is_drawn_only() -> None:
+    code = "import sys, routers.training, routers.report.html; assert 'matplotlib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])
