@@ -16,7 +16,8 @@ from routers.ranking import auroc
 from routers.signals import ALONE, Signal
 
 GENERAL = "general"
-# More held-out scores than this are thinned to so many order statistics: p-values stay exact to 1 in 4,096.
+# More held-out scores than this are thinned to so many order statistics: p-values stay exact to 2 in 4,096, and small
+# ones err on the side of keeping a prompt.
 MAX_CALIBRATION = 4_096
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from routers.encoders.encoder import Encoder
 from routers.errors import DataError, MapError
 from routers.folds import assign_folds
+from routers.mapping.expert_map import check_limits
 from routers.mapping.experts import ExpertSize
 from routers.mapping.limits import Limits
 from routers.mapping.outcomes import experts_seen, outcomes_of
@@ -112,7 +113,7 @@ def _stage(name: str, progress: StageProgress | None) -> Callable[[int, int], No
 
 
 def _usable_experts(prompts: Sequence[LabelledPrompt], settings: MapSettings) -> tuple[list[str], tuple[str, ...]]:
-    """Experts that can take part, none without outcomes; and those that cannot."""
+    """Experts that can take part, none without outcomes; and those that cannot. Tells limits that nothing meets."""
     seen, sizes = experts_seen(prompts), settings.sizes
     if not seen:
         if settings.limits != Limits():
@@ -121,6 +122,7 @@ def _usable_experts(prompts: Sequence[LabelledPrompt], settings: MapSettings) ->
     usable = seen if sizes is None else [name for name in seen if name in sizes]
     if not usable:
         raise MapError("No expert of the experts file has outcomes in the data: the names must be the same in both")
+    check_limits(usable, sizes, settings.limits)
     return usable, tuple(sorted({*seen, *(sizes or ())} - set(usable)))
 
 

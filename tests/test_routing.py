@@ -1,12 +1,13 @@
 """The router that ships, under configurations that fit it and configurations that do not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from coe.config.load import LoadedConfig, load_config
 from coe.errors import ConfigError
-from coe.routing import effective_map, find_mismatches, load_routing
+from coe.routing import Routing, find_mismatches, load_routing
 from routers.mapping.expert_map import ExpertMap
 from routers.router import CategoryRouter
 
@@ -19,24 +20,43 @@ def local() -> LoadedConfig:
 
 
 @pytest.fixture(scope="module")
-def router(local: LoadedConfig, tmp_path_factory: pytest.TempPathFactory) -> CategoryRouter:
+def routing(local: LoadedConfig, tmp_path_factory: pytest.TempPathFactory) -> Routing:
     if not (CONFIGS / "router").is_dir():
         pytest.skip("the router that ships is not here")
-    return load_routing(local, tmp_path_factory.mktemp("cache")).router
+    return load_routing(local, tmp_path_factory.mktemp("cache"))
 
 
-def test_the_shipped_map_leads_to_the_shipped_adapters(local: LoadedConfig, router: CategoryRouter) -> None:
+@pytest.fixture(scope="module")
+def router(routing: Routing) -> CategoryRouter:
+    return routing.router
+
+
+PYTHON = "Write a Python function that returns the sum of the squares of a list of numbers."
+
+
+def test_the_shipped_map_leads_to_the_shipped_adapters(local: LoadedConfig, routing: Routing) -> None:
     adapted = {name for name, expert in local.config.experts.items() if expert.adapter}
-    assert set(effective_map(local.config, router).values()) == adapted
-    assert find_mismatches(local.config, router) == []
+    assert set(routing.overrides.values()) == adapted
+    assert find_mismatches(local.config, routing.router) == []
+    routed = routing.route((PYTHON,))
+    assert (routed.classification.category, routed.expert) == ("python", "python-writer")
+    assert routed.router_card == routing.card
 
 
-def test_the_configuration_goes_over_what_the_router_learned(local: LoadedConfig, router: CategoryRouter) -> None:
-    learned = router.with_map(
-        ExpertMap(by_category={"sql": "clerk", "chess": "clerk"}, default="clerk", pool={"clerk": None})
-    )
-    found = effective_map(local.config, learned)
-    assert (found["sql"], found["chess"]) == ("sql-writer", "clerk")
+def test_the_configuration_goes_over_what_the_router_learned(routing: Routing, router: CategoryRouter) -> None:
+    learned = router.with_map(ExpertMap("clerk", {"python": "clerk"}, {"clerk": None}))
+    with_entry = replace(routing, router=learned)
+    assert with_entry.route((PYTHON,)).expert == "python-writer"
+    assert replace(with_entry, overrides={}).route((PYTHON,)).expert == "clerk"
+    assert replace(routing, overrides={}).route((PYTHON,)).expert == routing.general
+
+
+def test_what_the_router_will_not_decide_goes_to_the_configured_general(routing: Routing) -> None:
+    parts = routing.router._parts
+    strict = replace(parts, abstention=replace(parts.abstention, calibration=parts.abstention.calibration + 1e3))
+    routed = replace(routing, router=CategoryRouter(strict, routing.router.encoder)).route((PYTHON,))
+    assert routed.classification.abstained
+    assert routed.expert == routing.general == "generalist"
 
 
 def test_an_expert_that_the_configuration_lacks_is_told(local: LoadedConfig, router: CategoryRouter) -> None:

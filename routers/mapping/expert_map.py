@@ -5,7 +5,7 @@ in the category (at the level `evidence`); the program then finds the best map w
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,15 @@ def learn_map(
     )
 
 
+def check_limits(experts: Sequence[str], sizes: Mapping[str, ExpertSize] | None, limits: Limits) -> None:
+    """Refuse, before anything is learned, what no map meets whatever the traffic.
+
+    Raises BudgetError: none of `experts` fits the parameter budgets, and so no map does; or MapError.
+    """
+    costs = Costs.of(experts, sizes, limits)
+    Program(np.zeros((1, len(experts))), np.ones(1), costs).solve(replace(limits, max_share={}))
+
+
 def choose(
     paired: PairedScores, costs: Costs, limits: Limits, evidence: float, default: int | None
 ) -> NDArray[np.int64]:
@@ -86,9 +95,13 @@ def choose(
 
 
 def best_alone(paired: PairedScores, sizes: Mapping[str, ExpertSize] | None, limits: Limits) -> int | None:
-    """The place of the best expert of those that fit the limits alone; None where none does."""
+    """The place of the best expert of those that fit the limits alone, the smallest of equals; None: none fits."""
     overall = paired.overall()
-    fitting = [
-        i for i, name in enumerate(paired.experts) if limits.fits_alone(name, None if sizes is None else sizes[name])
-    ]
-    return max(fitting, key=lambda i: overall[i]) if fitting else None
+    known = [None if sizes is None else sizes[name] for name in paired.experts]
+    fitting = [i for i, name in enumerate(paired.experts) if limits.fits_alone(name, known[i])]
+
+    def worth(place: int) -> tuple[float, float]:
+        size = known[place]
+        return overall[place], 0.0 if size is None else -size.active_params_b
+
+    return max(fitting, key=worth) if fitting else None

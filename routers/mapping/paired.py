@@ -15,6 +15,7 @@ from routers.mapping.outcomes import Outcomes
 
 # A category's score counts for as much as the expert's overall one when it rests on this many rows.
 PRIOR_ROWS = 50
+MOST_ROUNDS, CONVERGED = 100, 1e-9
 _NO_EVIDENCE = np.inf
 
 
@@ -98,10 +99,24 @@ class PairedScores:
         return means
 
     def overall(self) -> NDArray[np.float64]:
-        """(experts,): each expert's mean over all its rows."""
-        sums = np.diagonal(self.sums, axis1=1, axis2=2).sum(axis=0)
-        overall: NDArray[np.float64] = sums / np.maximum(self.rows().sum(axis=0), 1)
-        return overall
+        """(experts,): each expert's mean, as if all had been tried on the same share of every category."""
+        return self._abilities_and_ease()[0]
+
+    def _abilities_and_ease(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(experts,) abilities and (categories,) ease, whose sum fits the rows best (two-way analysis of variance).
+
+        Where all experts were tried on the same rows an ability is the mean over them. By alternating least squares.
+        """
+        rows, sums = self.rows(), np.diagonal(self.sums, axis1=1, axis2=2)
+        of_expert, of_category = np.maximum(rows.sum(axis=0), 1), np.maximum(rows.sum(axis=1), 1)
+        ability, ease = sums.sum(axis=0) / of_expert, np.zeros(len(rows))
+        for _ in range(MOST_ROUNDS):
+            ease = (sums - rows * ability).sum(axis=1) / of_category
+            ease -= (ease * of_category).sum() / of_category.sum()
+            before, ability = ability, (sums - rows * ease[:, None]).sum(axis=0) / of_expert
+            if np.abs(ability - before).max(initial=0) < CONVERGED:
+                break
+        return ability, ease
 
     def shrunk(self) -> NDArray[np.float64]:
         """(categories, experts): means drawn towards the expert's overall mean where few rows are behind them.
@@ -109,9 +124,9 @@ class PairedScores:
         The category's own difficulty is kept apart, so that an expert is not favoured for having been tried on
         easy categories only.
         """
-        rows, overall = self.rows(), self.overall()
-        ease = ((self.means() - overall) * rows).sum(axis=1) / np.maximum(rows.sum(axis=1), 1)
-        prior = overall + ease[:, None]
+        rows = self.rows()
+        ability, ease = self._abilities_and_ease()
+        prior = ability + ease[:, None]
         shrunk: NDArray[np.float64] = (self.means() * rows + prior * PRIOR_ROWS) / (rows + PRIOR_ROWS)
         return shrunk
 

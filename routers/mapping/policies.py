@@ -24,10 +24,13 @@ from routers.mapping.prices import prices
 
 # Levels of the test by which an expert must be better than the default; 0.5: on average is enough.
 EVIDENCE_LEVELS = (0.05, 0.2, 0.5)
-# Another policy replaces the map where its gain over it has this p-value or less.
-REPLACES_AT = 0.05
+# The best of several other policies replaces the map where its gain over it has this p-value or less.
+REPLACES_AT = 0.01
 MIN_ROWS = 40
 FOLDS = 4
+# More than any prompt's score is worth at any price.
+_BEYOND_PRICE = 1e3
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +133,10 @@ def _final_map(situation: Situation, setting: Setting, level: float) -> ExpertMa
 
 
 def _replacement(trial: "_Trial", of_map: NDArray[np.int64], others: Mapping[str, NDArray[np.int64]], seed: int) -> str:
-    best = max(others, key=lambda name: trial.score(others[name]))
+    allowed = [name for name, choice in others.items() if trial.within_limits(choice)]
+    if not allowed:
+        return "map"
+    best = max(allowed, key=lambda name: trial.score(others[name]))
     gain = bootstrap(trial.of(others[best]) - trial.of(of_map), seed)
     better = gain.mean is not None and gain.mean > 0 and (gain.p_value or 0) <= REPLACES_AT
     return best if better else "map"
@@ -163,6 +169,13 @@ class _Trial:
         chosen: NDArray[np.float64] = self._scores[np.arange(len(self._scores)), choice[self._judged]]
         return chosen
 
+    def within_limits(self, choice: NDArray[np.int64]) -> bool:
+        """Whether `choice` (n,) keeps to the average budget and the shares; where estimates tie, it need not."""
+        budget = self._setting.limits.max_active_params_b
+        got = np.bincount(choice, minlength=len(self._costs.experts)) / len(choice)
+        spent = float(self._costs.active @ got)
+        return (budget is None or spent <= budget + _ROUNDING) and bool((got <= self._costs.share + _ROUNDING).all())
+
     def score(self, choice: NDArray[np.int64]) -> float:
         return float(self.of(choice).mean())
 
@@ -187,10 +200,13 @@ class _Trial:
         for seen, held_out in self._folds():
             fitted = fit_estimator(kind, situation.inputs[seen], outcomes[seen], seed)
             expected[held_out] = fitted.estimate(situation.inputs[held_out])
+        # Prompts that go to the default whatever they are worth take their part of the limits.
+        default, undecided = self._costs.experts.index(expert_map.default), situation.found == len(situation.categories)
+        expected[undecided] = np.where(np.array(kept) == default, _BEYOND_PRICE, 0)
         costs = Costs(outcomes.experts, self._costs.active[kept], self._costs.total[kept], self._costs.share[kept])
         price = prices(expected, costs, self._setting.limits, len(expected))
         choice = np.array(kept)[(expected - price).argmax(axis=1)]
-        choice[situation.found == len(situation.categories)] = self._costs.experts.index(expert_map.default)
+        choice[undecided] = default
         self._tell()
         return choice, Chooser(fit_estimator(kind, situation.inputs, outcomes, seed), outcomes.experts, price)
 

@@ -15,6 +15,9 @@ from routers.mapping.limits import Costs, Limits
 
 # Rows of the linear program; more change the prices by less than new prompts differ.
 MOST_ROWS = 1_000
+# At its exact price an expert is worth as much as another to some prompts, to many where estimates are alike: raised by
+# this share, prices send them to the one that the limits allow.
+_ABOVE_A_TIE = 1e-6
 
 
 def prices(expected: NDArray[np.float64], costs: Costs, limits: Limits, rows: float) -> NDArray[np.float64]:
@@ -33,7 +36,10 @@ def prices(expected: NDArray[np.float64], costs: Costs, limits: Limits, rows: fl
     if spent.mean() + margin <= budget:
         return found
     narrower = max(budget - margin, float(costs.active.min()))
-    return _dual(expected, costs, replace(limits, max_active_params_b=narrower))
+    try:
+        return _dual(expected, costs, replace(limits, max_active_params_b=narrower))
+    except BudgetError:  # the shares leave no room for a margin
+        return found
 
 
 def _dual(expected: NDArray[np.float64], costs: Costs, limits: Limits) -> NDArray[np.float64]:
@@ -61,7 +67,7 @@ def _dual(expected: NDArray[np.float64], costs: Costs, limits: Limits) -> NDArra
     )
     if found.status != 0:
         raise BudgetError(f"No choice of experts meets the limits: {found.message}")
-    multipliers = -np.asarray(found.ineqlin.marginals, dtype=np.float64)
+    multipliers = -(1 + _ABOVE_A_TIE) * np.asarray(found.ineqlin.marginals, dtype=np.float64)
     total = np.zeros(experts)
     if limits.max_active_params_b is not None:
         total += multipliers[0] * costs.active

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 PRICE_OF_A_BILLION = 1e-7
 # A category counts for a little even where no prompt of it was seen.
 LEAST_TRAFFIC = 1e-6
+# The solver takes objectives nearer than about 1e-6 for equal: a category without traffic weighs less than that, and
+# would get any expert.
+_OBJECTIVE_SCALE = 1e7
 TIME_LIMIT_S = 60.0
 
 
@@ -45,7 +48,8 @@ class Program:
         from scipy.optimize import Bounds, milp  # noqa: PLC0415 - training only
 
         categories, experts = self.scores.shape
-        gain = self.traffic[:, None] * (self.scores - PRICE_OF_A_BILLION * self.costs.active)
+        weights = _OBJECTIVE_SCALE * self.traffic[:, None]
+        gain = weights * (self.scores - PRICE_OF_A_BILLION * self.costs.active)
         found = milp(
             np.append(-gain.ravel(), np.zeros(experts)),
             integrality=np.ones(categories * experts + experts),

@@ -7,16 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, roc_auc_score
 
-from routers.comparison import bootstrap, compare
+from routers.comparison import compare
 from routers.encoders.encoder import Progress, Vectors
 from routers.encoders.static import StaticEncoder
 from routers.errors import DataError
 from routers.evaluation import evaluate, macro_f1
+from routers.gain import bootstrap
 from routers.mapping.expert_map import ExpertMap
 from routers.mapping.experts import ExpertSize
+from routers.mapping.limits import Limits
 from routers.prompts import LabelledPrompt
 from routers.ranking import auroc, recall_at
-from routers.router import CategoryRouter
+from routers.router import CategoryRouter, Classification
 from routers.training import MapSettings, train
 
 MakePrompts = Callable[..., list[LabelledPrompt]]
@@ -29,7 +31,7 @@ def skilled(category: str) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def router(word_encoder: StaticEncoder, make_prompts: MakePrompts) -> CategoryRouter:
-    mapping = MapSettings(SIZES, max_active_params_b=8)
+    mapping = MapSettings(SIZES, Limits(8))
     return train(make_prompts(100, outcomes=skilled), word_encoder, mapping=mapping)[0]
 
 
@@ -37,6 +39,7 @@ def test_the_keys_are_those_that_programs_read(router: CategoryRouter, make_prom
     figures = evaluate(router, make_prompts(20, out_of_scope=10, seed=1, outcomes=skilled)).to_json()
     assert {name: set(value) if isinstance(value, dict) else None for name, value in figures.items()} == {
         "n": None,
+        "trained_on": None,
         "category": {"accuracy", "macro_f1"},
         "abstained": None,
         "routed": {"score", "active_params_b"},
@@ -114,10 +117,15 @@ def rows(*outcomes: dict[str, float]) -> list[LabelledPrompt]:
     return [LabelledPrompt("x", "law", labelled=True, outcomes=given) for given in outcomes]
 
 
+def sent(category: str, expert: str | None) -> Classification:
+    """A prompt put into `category` and sent to `expert`."""
+    return Classification(category, 0.9, category == "general", 0.5, {"law": 1.0}, expert)
+
+
 def test_figures_by_hand() -> None:
     expert_map = ExpertMap("a", {"law": "b"}, {"a": ExpertSize(2, 2), "b": ExpertSize(4, 4)})
     prompts = rows({"a": 1, "b": 0}, {"a": 0, "b": 1}, {"a": 1, "b": 1}, {"a": 0, "b": 0}, {"a": 1, "b": 0}, {"a": 0})
-    found = compare(prompts, ["general", "law", "law", "law", "law", "law"], expert_map, 0)
+    found = compare(prompts, [sent("general", "a"), *[sent("law", "b")] * 5], expert_map, 0)
     assert (found.routed.score, found.routed.active_params_b) == (3 / 5, (2 + 4 * 4) / 5)
     assert (found.best_single.expert, found.best_single.score) == ("a", 3 / 5)
     assert (found.true_category.score, found.random.score, found.oracle.score) == (2 / 5, 1 / 2, 4 / 5)
@@ -125,13 +133,13 @@ def test_figures_by_hand() -> None:
 
 
 def test_without_a_map_the_experts_are_still_compared() -> None:
-    found = compare(rows({"a": 1, "b": 0}, {"a": 1, "b": 1}), ["law", "law"], None, 0)
+    found = compare(rows({"a": 1, "b": 0}, {"a": 1, "b": 1}), [sent("law", None)] * 2, None, 0)
     assert (found.best_single.expert, found.oracle.score, found.routed.score) == ("a", 1, None)
 
 
 def test_outcomes_that_do_not_cover_the_map_give_no_figures() -> None:
     expert_map = ExpertMap("a", {"law": "b"}, {"a": None, "b": None})
-    assert compare(rows({"a": 1}), ["law"], expert_map, 0).routed.score is None
+    assert compare(rows({"a": 1}), [sent("law", "b")], expert_map, 0).routed.score is None
 
 
 def test_the_bootstrap_knows_noise_from_a_gain() -> None:

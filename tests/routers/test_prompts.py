@@ -1,5 +1,4 @@
 import gzip
-import time
 from pathlib import Path
 
 import orjson
@@ -8,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routers.errors import DataError
-from routers.prompts import MAX_CHARS, clip, parse_prompt, prompt_text, read_prompts
+from routers.prompts import MAX_CHARS, SHORT_CHARS, clip, last_words, parse_prompt, read_prompts, user_turns
 
 
 def test_a_row_keeps_all_that_the_format_names() -> None:
@@ -46,6 +45,11 @@ def test_no_category_and_a_null_category_differ() -> None:
         (b'{"prompt": "x", "outcomes": [1]}', "`outcomes`"),
         (b'{"prompt": "x", "outcomes": {"a": 1.5}}', "'a' must be a number in [0, 1], not 1.5"),
         (b'{"prompt": "x", "outcomes": {"a": "yes"}}', "'a' must be a number"),
+        (b'{"prompt": "x", "outcomes": {"a": -0.1}}', "'a' must be a number in [0, 1], not -0.1"),
+        (b'{"prompt": "x", "outcomes": {"a": null}}', "'a' must be a number"),
+        (b'{"prompt": "x", "outcomes": {"a": NaN}}', "not JSON"),
+        (b'{"prompt": "x", "outcomes": {"a": 1e999}}', "not JSON"),
+        (b'{"prompt": "\xff"}', "not JSON"),
         (b'{"prompt": "x", "answers": "yes"}', "`answers`"),
     ],
 )
@@ -85,37 +89,62 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
         read_prompts([tmp_path / name])
 
 
-def test_the_last_user_message_is_classified() -> None:
-    long = "Write a function in Python that merges two sorted lists, and explain what it costs in time and memory."
+def test_what_the_user_said_is_read_in_order_and_nothing_else() -> None:
     messages = [
         {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "What is the capital of France?"},
+        {"role": "user", "content": " What is the capital of France? "},
         {"role": "assistant", "content": "Paris."},
-        {"role": "user", "content": [{"type": "text", "text": long}, {"type": "image_url", "image_url": {"url": "x"}}]},
+        {"role": "user", "content": [{"type": "text", "text": "And"}, {"type": "image_url"}, {"type": "text"}]},
+        {"role": "user", "content": None},
+        {"role": "user", "content": [{"type": "text", "text": "of"}, {"type": "text", "text": "Spain?"}]},
     ]
-    assert prompt_text(messages) == long
+    assert user_turns(messages) == ("What is the capital of France?", "And", "of\nSpain?")
+
+
+def test_a_long_last_message_stands_alone() -> None:
+    long = "Write a function in Python that merges two sorted lists, and explain what it costs in time and memory."
+    assert last_words(["What is the capital of France?", long]) == long
 
 
 def test_a_short_follow_up_is_read_with_what_came_before() -> None:
-    messages = [
-        {"role": "user", "content": "Prove that there are infinitely many primes, step by step, as for a student."},
-        {"role": "assistant", "content": "Suppose that there are finitely many."},
-        {"role": "user", "content": "And in French?"},
-    ]
-    text = prompt_text(messages)
-    assert text.startswith("Prove that")
-    assert text.endswith("And in French?")
-    assert "finitely many." not in text
+    proof = "Prove that there are infinitely many primes, step by step, as for a student of the first year."
+    assert last_words(["Good morning!", proof, "And in French?"]) == f"{proof}\nAnd in French?"
+    assert last_words(["a", "b", "c"]) == "a\nb\nc"
+
+
+@given(st.lists(st.text(min_size=1, max_size=60), min_size=1, max_size=8))
+def test_of_short_turns_no_more_is_read_than_is_needed(turns: list[str]) -> None:
+    words = last_words(turns)
+    assert words.endswith(turns[-1])
+    assert "\n".join(turns).endswith(words)
+    assert len(words) >= min(len("\n".join(turns)), SHORT_CHARS)
+    assert len(words) <= 2 * SHORT_CHARS + len(turns)
 
 
 def test_a_very_long_prompt_keeps_head_and_tail_within_a_bound() -> None:
     text = "head " + "x" * 100_000 + " tail"
-    start = time.perf_counter()
-    clipped = prompt_text([{"role": "user", "content": text}])
-    assert time.perf_counter() - start < 0.1
+    (clipped,) = user_turns([{"role": "user", "content": text}])
     assert len(clipped) <= MAX_CHARS
     assert clipped.startswith("head ")
     assert clipped.endswith(" tail")
+    row = parse_prompt(orjson.dumps({"prompt": text}))
+    assert (row.text, row.turns) == (clipped, (clipped,))
+
+
+def test_a_row_of_a_chat_keeps_its_turns() -> None:
+    messages = [{"role": "user", "content": "Boil an egg."}, {"role": "user", "content": "How long?"}]
+    row = parse_prompt(orjson.dumps({"messages": messages}))
+    assert (row.text, row.turns) == ("Boil an egg.\nHow long?", ("Boil an egg.", "How long?"))
+
+
+@pytest.mark.parametrize("text", ["把鸡蛋煮熟要多久", "كم من الوقت يستغرق سلق البيضة؟", "🥚⏲️❓", "e\u0301\u200b\ud7ff"])
+def test_any_script_is_kept_as_it_is(text: str) -> None:
+    assert parse_prompt(orjson.dumps({"prompt": text, "category": text, "outcomes": {text: 1}})).text == text
+
+
+def test_a_yes_or_no_is_an_outcome() -> None:
+    row = parse_prompt(b'{"prompt": "x", "outcomes": {"right": true, "wrong": false}}')
+    assert row.outcomes == {"right": 1.0, "wrong": 0.0}
 
 
 @given(st.text(), st.integers(min_value=8, max_value=50))

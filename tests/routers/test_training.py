@@ -7,8 +7,10 @@ from routers.encoders.encoder import EncoderSpec, Progress, Vectors
 from routers.encoders.static import StaticEncoder
 from routers.errors import BudgetError, DataError, MapError
 from routers.mapping.experts import ExpertSize
+from routers.mapping.limits import Limits
 from routers.prompts import LabelledPrompt
-from routers.training import MapSettings, fingerprint, train
+from routers.rows import fingerprint
+from routers.training import MapSettings, train
 
 MakePrompts = Callable[..., list[LabelledPrompt]]
 
@@ -23,10 +25,10 @@ def test_held_out_figures_are_reported(word_encoder: StaticEncoder, make_prompts
     assert router.expert_map is None
     assert report.rows_by_category == {"cooking": 60, "law": 60, "maths": 60}
     assert report.out_of_scope == 20
-    assert report.accuracy > 0.95
-    assert report.ood_auroc is not None
-    assert report.ood_auroc > 0.8
-    assert router.provenance.metrics["accuracy"] == report.accuracy
+    assert report.category.accuracy > 0.95
+    assert report.category.auroc is not None
+    assert report.category.auroc > 0.8
+    assert router.provenance.metrics["accuracy"] == report.category.accuracy
 
 
 def test_outcomes_give_an_expert_map(word_encoder: StaticEncoder, make_prompts: MakePrompts) -> None:
@@ -41,7 +43,7 @@ def test_only_experts_with_a_size_are_mapped_and_budgets_hold(
     word_encoder: StaticEncoder, make_prompts: MakePrompts
 ) -> None:
     sizes = {"generalist": ExpertSize(8, 8), "unheard-of": ExpertSize(1, 1)}
-    router, report = train(make_prompts(20, outcomes=skilled), word_encoder, mapping=MapSettings(sizes, 8, 8))
+    router, report = train(make_prompts(20, outcomes=skilled), word_encoder, mapping=MapSettings(sizes, Limits(8, 8)))
     assert router.expert_map is not None
     assert set(router.expert_map.pool) == {"generalist"}
     assert report.not_mapped == ("mathematician", "unheard-of")
@@ -59,11 +61,16 @@ def test_a_map_that_cannot_be_is_refused_before_the_encoder_runs(make_prompts: M
     unused = Unused()
     sizes = {"generalist": ExpertSize(8, 8), "mathematician": ExpertSize(7, 7)}
     with pytest.raises(BudgetError, match="max_active_params_b"):
-        train(make_prompts(20, outcomes=skilled), unused, mapping=MapSettings(sizes, max_active_params_b=3))
+        train(make_prompts(20, outcomes=skilled), unused, mapping=MapSettings(sizes, Limits(3)))
+    limits = Limits(max_share={"other": 0.5})
+    with pytest.raises(MapError, match="without outcomes: 'other'"):
+        train(make_prompts(20, outcomes=skilled), unused, mapping=MapSettings(sizes, limits))
+    with pytest.raises(MapError, match="experts file"):
+        train(make_prompts(20, outcomes=skilled), unused, mapping=MapSettings(None, Limits(3)))
     with pytest.raises(MapError, match="names must be the same"):
         train(make_prompts(20, outcomes=skilled), unused, mapping=MapSettings({"other": ExpertSize(1, 1)}))
     with pytest.raises(MapError, match="outcomes"):
-        train(make_prompts(20), unused, mapping=MapSettings(sizes, max_active_params_b=3))
+        train(make_prompts(20), unused, mapping=MapSettings(sizes, Limits(3)))
 
 
 def test_too_little_data_is_refused_with_a_remedy(word_encoder: StaticEncoder, make_prompts: MakePrompts) -> None:
@@ -101,12 +108,13 @@ def test_the_same_seed_gives_the_same_router(word_encoder: StaticEncoder, make_p
 
 
 @pytest.mark.parametrize("reject_rate", [0.0, 0.05, 0.2])
-def test_new_prompts_in_scope_are_rejected_at_about_the_rate(
+def test_no_more_new_prompts_in_scope_are_rejected_than_the_rate(
     word_encoder: StaticEncoder, make_prompts: MakePrompts, reject_rate: float
 ) -> None:
     router, _ = train(make_prompts(200), word_encoder, reject_rate=reject_rate)
     answers = router.classify_batch([row.text for row in make_prompts(300, seed=1)])
-    assert np.mean([answer.abstained for answer in answers]) == pytest.approx(reject_rate, abs=0.04)
+    rejected = np.mean([answer.abstained for answer in answers])
+    assert reject_rate / 4 <= rejected <= reject_rate + 0.03  # of 900, 0.03 is two standard errors and more
 
 
 def test_the_fingerprint_is_of_what_is_learned_from() -> None:

@@ -12,8 +12,10 @@ from routers.encoders.encoder import Encoder
 from routers.encoders.static import StaticEncoder, StaticTable
 from routers.errors import EncoderError
 from routers.prompts import LabelledPrompt
+from routers.report.figures import TrainingReport
 from routers.router import CategoryRouter
-from routers.training import MIN_ROWS, TrainingReport, train
+from routers.rows import MIN_ROWS
+from routers.training import train
 from routers.tuning import TuningReport, keep_tuned, train_tuned, tunable, tuning_rows
 from tests.routers.conftest import MakePrompts
 
@@ -87,7 +89,7 @@ def test_a_gain_keeps_the_tuned_encoder_and_nothing_is_learned_from_its_rows(
     assert found.kept
     assert router.encoder is word_encoder
     assert report.rows_by_category == {"cooking": 24, "law": 24, "maths": 24}
-    assert report.log_loss == found.tuned_loss == router.provenance.metrics["log_loss"]
+    assert report.category.log_loss == found.tuned_loss == router.provenance.metrics["log_loss"]
     assert router.provenance.rows == len(prompts)
     assert router.expert_map is not None
     assert learned[1] == {prompt.text for prompt in prompts} - set(tuned.seen)
@@ -99,4 +101,4 @@ def test_no_gain_keeps_the_encoder_as_it_is(
     router, report, found, _ = _trained(make_prompts(24), word_encoder, Tuned(blurred), monkeypatch)
     assert not found.kept
     assert router.encoder is word_encoder
-    assert report.log_loss == found.base_loss < found.tuned_loss
+    assert report.category.log_loss == found.base_loss < found.tuned_loss

@@ -74,7 +74,7 @@ def test_a_router_classifies_by_words_alone(
     make_prompts: MakePrompts, tmp_path: Path, no_resolve: NoResolve, out_of_scope: int
 ) -> None:
     router, report = train(make_prompts(30, out_of_scope=out_of_scope), build_encoder("words", no_resolve))
-    assert report.accuracy > 0.9
+    assert report.category.accuracy > 0.9
     router.save(tmp_path / "router")
     again = CategoryRouter.load(tmp_path / "router", no_resolve)
     assert again.classify("tell the judge of the court and the jury").likeliest == "law"
