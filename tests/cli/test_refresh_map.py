@@ -66,4 +66,4 @@ def test_what_is_not_named_is_asked_for(arguments: list[str], missing: str) -> N
 
 def expert_of_maths(router: Path) -> str | None:
     loaded = CategoryRouter.load(router, Path)
-    return loaded.classify("explain the integral of the matrix").expert
+    return None if loaded.expert_map is None else loaded.expert_map.expert_for("maths")
