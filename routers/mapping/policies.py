@@ -24,8 +24,8 @@ from routers.mapping.prices import prices
 
 # Levels of the test by which an expert must be better than the default; 0.5: on average is enough.
 EVIDENCE_LEVELS = (0.05, 0.2, 0.5)
-# The best of several other policies replaces the map where its gain over it has this p-value or less.
-REPLACES_AT = 0.01
+# The best other policy replaces the map where its gain over it has this p-value or less: beyond what chance does often.
+REPLACES_AT = 0.1
 MIN_ROWS = 40
 FOLDS = 4
 # More than any prompt's score is worth at any price.
