@@ -102,7 +102,7 @@ def evaluate(
             np.array([answer.in_scope for _, answer in in_scope]),
             np.array([a.in_scope for prompt, a in zip(prompts, answers, strict=True) if prompt.out_of_scope]),
         ),
-        latency_ms=_latency(router, prompts, seed, progress),
+        latency_ms=latency(router, prompts, seed=seed, progress=progress),
     )
 
 
@@ -144,9 +144,14 @@ def _ood_figures(inside: NDArray[np.float64], outside: NDArray[np.float64]) -> O
     return OodFigures(auroc(inside, outside), recall_at(inside, outside, 0.05))
 
 
-def _latency(
-    router: CategoryRouter, prompts: Sequence[LabelledPrompt], seed: int, progress: "StageProgress | None"
+def latency(
+    router: CategoryRouter,
+    prompts: Sequence[LabelledPrompt],
+    *,
+    seed: int = 0,
+    progress: "StageProgress | None" = None,
 ) -> LatencyFigures:
+    """Of up to 200 of `prompts` (one or more), one at a time. A cache around the encoder would be what is measured."""
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(prompts))[:LATENCY_PROMPTS]
     router.classify(prompts[chosen[0]].text)  # the first call pays for what is loaded late

@@ -37,6 +37,7 @@ class Provenance:
     """Where a router comes from. `metrics` are cross-validated figures, `libraries` versions by name.
 
     `forced`: why it would not have been written without `--force`; None where nothing spoke against it.
+    `outcomes_until`: scores of answers in service were added up to this time, in seconds since 1970.
     """
 
     data_sha256: str
@@ -45,6 +46,7 @@ class Provenance:
     metrics: Mapping[str, float]
     libraries: Mapping[str, str]
     forced: str | None = None
+    outcomes_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

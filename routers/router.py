@@ -141,6 +141,13 @@ class CategoryRouter:
         """The same router that says of itself what only its trainer's caller knows."""
         return CategoryRouter(replace(self._parts, provenance=provenance), self._encoder)
 
+    def knowing(self, texts: Sequence[str], outcomes_until: float | None = None) -> "CategoryRouter":
+        """The same router, to which `texts` are known, and scores of answers up to `outcomes_until` (unix seconds)."""
+        until = self.provenance.outcomes_until if outcomes_until is None else outcomes_until
+        provenance = replace(self.provenance, outcomes_until=until)
+        seen = np.union1d(self._parts.seen, text_marks(texts))
+        return CategoryRouter(replace(self._parts, seen=seen, provenance=provenance), self._encoder)
+
     def with_outcomes_of(self, other: "CategoryRouter") -> "CategoryRouter":
         """The same router with the map and the outcomes of `other`, trained on all that `other` was trained on."""
         mine, its = self._parts, other._parts  # noqa: SLF001 - of the same class

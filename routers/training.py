@@ -29,6 +29,7 @@ from routers.stage_one import StageOne, fit_stage_one
 
 LIBRARIES = ("numpy", "scikit-learn", "scipy", "tokenizers")
 FRONTIER_POINTS = 8
+STAGES = ("encode", "cross-validate", "compare policies", "frontier")
 # (stage, steps done, steps in all)
 StageProgress = Callable[[str, int, int], None]
 
@@ -65,7 +66,7 @@ def train(
     rows, settings = sort_rows(prompts), mapping or MapSettings()
     experts, not_mapped = _usable_experts(prompts, settings)
     with _one_thread():
-        stages = [_stage(name, progress) for name in ("encode", "cross-validate", "compare policies")]
+        stages = [_stage(name, progress) for name in STAGES]
         first = fit_stage_one(
             rows, encoder, reject_rate=reject_rate, seed=seed, encoding=stages[0], validating=stages[1]
         )
@@ -73,7 +74,9 @@ def train(
         setting = Setting(settings.sizes, settings.limits, seed)
         selection = None if situation is None else select_policy(situation, setting, stages[2])
         outcomes = (
-            None if situation is None or selection is None else _outcome_report(situation, selection, settings, seed)
+            None
+            if situation is None or selection is None
+            else _outcome_report(situation, selection, settings, seed, stages[3])
         )
     report = _report(rows, not_mapped, first, outcomes, reject_rate)
     parts = RouterParts(
@@ -137,24 +140,32 @@ def _situation(prompts: Sequence[LabelledPrompt], experts: Sequence[str], first:
     )
 
 
-def _outcome_report(situation: Situation, selection: Selection, settings: MapSettings, seed: int) -> OutcomeReport:
+def _outcome_report(
+    situation: Situation,
+    selection: Selection,
+    settings: MapSettings,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+) -> OutcomeReport:
     complete = situation.outcomes.scores[situation.outcomes.complete]
     return OutcomeReport(
         rows=len(situation.outcomes),
         compared=len(complete),
         selection=selection,
         co_failure=float((complete.max(axis=1) <= 0).mean()) if len(complete) else None,
-        frontier=_frontier(situation, settings, seed) if selection.scores else (),
+        frontier=_frontier(situation, settings, seed, progress) if selection.scores else (),
     )
 
 
-def _frontier(situation: Situation, settings: MapSettings, seed: int) -> Frontier:
+def _frontier(
+    situation: Situation, settings: MapSettings, seed: int, progress: Callable[[int, int], None] | None
+) -> Frontier:
     if settings.sizes is None:
         return ()
     active = [settings.sizes[name].active_params_b for name in situation.outcomes.experts]
     between = np.geomspace(min(active), max(active), FRONTIER_POINTS).round(1)
     budgets = settings.frontier or tuple(sorted({float(budget) for budget in between}))
-    return frontier(situation, Setting(settings.sizes, settings.limits, seed), budgets)
+    return frontier(situation, Setting(settings.sizes, settings.limits, seed), budgets, progress)
 
 
 def _report(

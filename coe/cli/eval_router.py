@@ -36,7 +36,13 @@ def eval_router(
     with stage_bars() as bars:
         loaded = CategoryRouter.load(router, resolver(bars.console.print))
         cached = with_cache(loaded.encoder, encoder_cache(use_cache))
-        figures = evaluate(loaded, prompts, cached=cached, progress=stage_progress(bars)).to_json()
+        found = evaluate(loaded, prompts, cached=cached, progress=stage_progress(bars))
+    figures = found.to_json()
+    if found.trained_on:
+        typer.echo(
+            f"Warning: {found.trained_on} of {found.n} prompts were in the training data: figures promise too much",
+            err=True,
+        )
     if as_json:
         typer.echo(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
     else:

@@ -20,6 +20,7 @@ from coe.cli.feedback import feedback
 from coe.cli.load import load, unload
 from coe.cli.prepare import prepare
 from coe.cli.ps import ps
+from coe.cli.refresh_map import refresh_map
 from coe.cli.rollback_router import rollback_router
 from coe.cli.route import route
 from coe.cli.schema import schema
@@ -52,6 +53,7 @@ app.command("train-router", rich_help_panel=ROUTER)(train_router)
 app.command("eval-router", rich_help_panel=ROUTER)(eval_router)
 app.command("discover", rich_help_panel=ROUTER)(discover)
 app.command("feedback", rich_help_panel=ROUTER)(feedback)
+app.command("refresh-map", rich_help_panel=ROUTER)(refresh_map)
 app.command("rollback-router", rich_help_panel=ROUTER)(rollback_router)
 app.command("train-expert", rich_help_panel=EXPERTS)(train_expert)
 app.command("select-experts", rich_help_panel=EXPERTS)(select_experts)

@@ -1,4 +1,4 @@
-"""`coe train-router`: in come labelled prompts, out comes a router directory; a summary goes to stdout."""
+"""`coe train-router`: in come labelled prompts, out comes a router directory; the report goes to stdout."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coe.cli.arguments import CacheOption, DataOption, MoreDataArgument
+from coe.cli.arguments import CacheOption, DataOption, JsonOption, MoreDataArgument
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
-    from rich.table import Table
 
-    from routers.report.figures import TrainingReport
-    from routers.router import CategoryRouter
     from routers.tuning import TuningReport
 
 
@@ -69,18 +66,23 @@ def train_router(  # noqa: PLR0917 - typer fills them by name
     force: Annotated[
         bool, typer.Option("--force", help="Write the router even if it does not beat the best single expert.")
     ] = False,
+    as_json: JsonOption = False,
     use_cache: CacheOption = True,
     more_data: MoreDataArgument = None,
 ) -> None:
     """Train a router on labelled prompts; where they hold outcomes, learn which expert serves which category."""
     from rich.console import Console
 
+    from coe.cli.router_report import print_report
     from coe.errors import RefusedError
     from routers.artefact import refuse_foreign
-    from routers.encoders.catalogue import build_encoder, with_cache
+    from routers.encoders.catalogue import build_encoder, with_cache, without_cache
+    from routers.evaluation import latency
     from routers.mapping.experts import read_experts
     from routers.mapping.limits import Limits
     from routers.prompts import read_prompts
+    from routers.report.document import JSON_FILE, document_of
+    from routers.report.html import HTML_FILE, page
     from routers.training import MapSettings, train
     from routers.tuning import train_tuned, tunable
 
@@ -110,13 +112,19 @@ def train_router(  # noqa: PLR0917 - typer fills them by name
             bars.console.print(tuning_finding(tuning), highlight=False)
         else:
             router, report = learn(prompts, cached)
+        spent = latency(router.with_encoder(without_cache(router.encoder)), prompts, seed=seed, progress=advance)
     objection = report.objection()
+    if objection and force:
+        router = router.forced(objection)
+    document = document_of(router, report, spent)
+    if as_json:
+        typer.echo(document.to_json(), nl=False)
+    else:
+        print_report(Console(), document)
     if objection and not force:
-        Console().print(summary(router, report))
         raise RefusedError(f"The router was not written: {objection}. `--force` writes it and marks it so.")
-    (router if objection is None else router.forced(objection)).save(out)
-    Console().print(summary(router, report))
-    Console(stderr=True).print(f"The router is in {out}", highlight=False)
+    router.save(out, {JSON_FILE: document.to_json(), HTML_FILE: page(document)})
+    Console(stderr=True).print(f"The router is in {out}, its report in {out / HTML_FILE}", highlight=False)
 
 
 def stage_bars() -> Progress:
@@ -163,45 +171,10 @@ def encoder_cache(wanted: bool) -> Path | None:
     return cache_directory() / "encoders" if wanted else None
 
 
-def summary(router: CategoryRouter, report: TrainingReport) -> Table:
-    """One row a category: its prompts and its expert; below, what cross-validation found."""
-    from rich.table import Table
-
-    expert_map = router.expert_map
-    table = Table(title="Router", caption="\n".join(_findings(report)), caption_justify="left")
-    table.add_column("category")
-    table.add_column("prompts", justify="right")
-    table.add_column("expert")
-    for category, rows in report.rows_by_category.items():
-        table.add_row(category, str(rows), "-" if expert_map is None else expert_map.expert_for(category))
-    table.add_row("general", "", "-" if expert_map is None else expert_map.default)
-    return table
-
-
 def tuning_finding(tuning: TuningReport) -> str:
     """Which encoder was kept, and the evidence."""
     kept = "the tuned encoder was kept" if tuning.kept else "the encoder was kept as it is"
     return f"{kept}: log loss {tuning.base_loss:.3f} as it is, {tuning.tuned_loss:.3f} tuned"
-
-
-def _findings(report: TrainingReport) -> list[str]:
-    found = report.category
-    low, high = found.ci95
-    lines = [f"held-out accuracy {found.accuracy:.4f} [{low:.4f}, {high:.4f}], log loss {found.log_loss:.3f}"]
-    if found.auroc is not None:
-        lines.append(f"out of scope: {report.out_of_scope} prompts, AUROC {found.auroc:.3f}")
-    if report.unlabelled:
-        used = "took part where the classifier was sure" if found.self_training else "were not used"
-        lines.append(f"{report.unlabelled} prompts without a category {used}")
-    if report.repeats:
-        lines.append(f"{report.repeats} repeated rows were used once")
-    if report.conflicts:
-        lines.append(
-            f"{len(report.conflicts)} prompts have more than one category, such as {report.conflicts[0][:60]!r}"
-        )
-    if report.not_mapped:
-        lines.append(f"left out of the map, without size or outcomes: {', '.join(report.not_mapped)}")
-    return lines
 
 
 def parse_shares(given: list[str]) -> dict[str, float]:

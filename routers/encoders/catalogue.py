@@ -86,3 +86,10 @@ def with_cache(encoder: Encoder, cache: Path | None) -> Encoder:
     if cache is None or not isinstance(encoder, IdentifiedEncoder):
         return encoder
     return CachedEncoder(encoder, VectorStore(cache / STORE_FILE))
+
+
+def without_cache(encoder: Encoder) -> Encoder:
+    """`encoder` as it runs when the service asks it: the reverse of `with_cache`."""
+    if isinstance(encoder, ConcatenatedEncoder):
+        return ConcatenatedEncoder([without_cache(part) for part in encoder.parts])
+    return encoder.uncached if isinstance(encoder, CachedEncoder) else encoder

@@ -169,14 +169,21 @@ def _fit_neighbours(inputs: Inputs, outcomes: Outcomes, seed: int) -> Nearest:
 
 
 def _fit_clusters(inputs: Inputs, outcomes: Outcomes, seed: int) -> Nearest:
-    from sklearn.cluster import KMeans  # noqa: PLC0415 - training only
-
-    count = int(np.clip(len(inputs) // ROWS_PER_CLUSTER, 1, MOST_CLUSTERS))
-    model = KMeans(count, n_init=1, random_state=seed).fit(inputs.vectors)
+    found, centres = _clusters(inputs.vectors, seed)
     overall, scores = outcomes.overall(), []
-    for cluster in range(count):
-        own = outcomes.scores[model.labels_ == cluster]
+    for cluster in range(len(centres)):
+        own = outcomes.scores[found == cluster]
         known = ~np.isnan(own)
         scores.append((np.nansum(own, axis=0) + PRIOR_ROWS * overall) / (known.sum(axis=0) + PRIOR_ROWS))
-    centres = model.cluster_centers_.astype(np.float32)
     return Nearest("clusters", centres, np.array(scores, dtype=np.float32), np.ones(1, np.float32))
+
+
+def _clusters(vectors: Vectors, seed: int) -> tuple[NDArray[np.int64], Vectors]:
+    """(n,): the cluster of each of `vectors` (n, dim); and the centres (clusters, dim)."""
+    from sklearn.cluster import KMeans  # noqa: PLC0415 - training only
+
+    if not vectors.shape[1]:  # a router that reads words alone
+        return np.zeros(len(vectors), dtype=np.int64), np.zeros((1, 0), dtype=np.float32)
+    count = int(np.clip(len(vectors) // ROWS_PER_CLUSTER, 1, MOST_CLUSTERS))
+    model = KMeans(count, n_init=1, random_state=seed).fit(vectors)
+    return model.labels_.astype(np.int64), model.cluster_centers_.astype(np.float32)

@@ -24,8 +24,8 @@ from routers.mapping.prices import prices
 
 # Levels of the test by which an expert must be better than the default; 0.5: on average is enough.
 EVIDENCE_LEVELS = (0.05, 0.2, 0.5)
-# Another policy replaces the map where its gain over it has this p-value or less.
-REPLACES_AT = 0.05
+# The best of several other policies replaces the map where its gain over it has this p-value or less.
+REPLACES_AT = 0.01
 MIN_ROWS = 40
 FOLDS = 4
 # More than any prompt's score is worth at any price.
@@ -248,10 +248,17 @@ def _kept(expert_map: ExpertMap, costs: Costs, limits: Limits) -> list[int]:
     return [i for i, name in enumerate(costs.experts) if name in named]
 
 
-def frontier(situation: Situation, setting: Setting, budgets: Sequence[float]) -> tuple[tuple[float, PolicyScore], ...]:
+def frontier(
+    situation: Situation,
+    setting: Setting,
+    budgets: Sequence[float],
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[tuple[float, PolicyScore], ...]:
     """The map's figures on held-out rows at each budget of average active parameters that can be met."""
     points: list[tuple[float, PolicyScore]] = []
-    for budget in budgets:
+    for done, budget in enumerate(budgets):
+        if progress is not None:
+            progress(done, len(budgets))
         limits = Limits(budget, setting.limits.max_total_params_b, setting.limits.max_share)
         within = Setting(setting.sizes, limits, setting.seed)
         costs = Costs.of(situation.outcomes.experts, setting.sizes, limits)
@@ -261,4 +268,6 @@ def frontier(situation: Situation, setting: Setting, budgets: Sequence[float]) -
         except BudgetError:
             continue
         points.append((budget, trial.figures("map", max(tried, key=trial.score))))
+    if progress is not None:
+        progress(len(budgets), len(budgets))
     return tuple(points)
