@@ -191,7 +191,7 @@ class CategoryRouter:
         if not texts:
             return []
         parts = self._parts
-        clipped = [clip(text) for text in texts]
+        clipped = [_readable(clip(text)) for text in texts]
         vectors = self._encoder.encode(clipped)
         if vectors.shape != (len(texts), parts.encoder.dim):
             raise EncoderError(f"The encoder gave {vectors.shape}, not {(len(texts), parts.encoder.dim)}")
@@ -232,3 +232,8 @@ class CategoryRouter:
             probabilities=dict(zip(self.categories, row, strict=True)),
             expert=expert,
         )
+
+
+def _readable(text: str) -> str:
+    """`text` with `?` for halves of surrogate pairs: what a shell makes of bytes that are no text; nothing encodes it."""
+    return text.encode(errors="replace").decode()

@@ -11,12 +11,12 @@ from routers.comparison import compare
 from routers.encoders.encoder import Progress, Vectors
 from routers.encoders.static import StaticEncoder
 from routers.errors import DataError
-from routers.evaluation import evaluate, macro_f1
+from routers.evaluation import _classify, evaluate, macro_f1
 from routers.gain import bootstrap
 from routers.mapping.expert_map import ExpertMap
 from routers.mapping.experts import ExpertSize
 from routers.mapping.limits import Limits
-from routers.prompts import LabelledPrompt
+from routers.prompts import LabelledPrompt, last_words
 from routers.ranking import auroc, recall_at
 from routers.router import CategoryRouter, Classification
 from routers.training import MapSettings, train
@@ -94,6 +94,24 @@ def test_unlabelled_rows_give_what_needs_no_label(router: CategoryRouter) -> Non
     assert found.outcomes.true_category.score is None
 
 
+def test_rows_that_the_router_was_trained_on_are_counted(router: CategoryRouter, make_prompts: MakePrompts) -> None:
+    seen, new = make_prompts(100, outcomes=skilled)[:30], make_prompts(15, seed=1)
+    unlike_in_case_only = [LabelledPrompt(row.text.upper(), row.category, labelled=True) for row in seen[:5]]
+    found = evaluate(router, [*seen, *new, *unlike_in_case_only])
+    assert (found.n, found.trained_on) == (80, 35)
+    assert evaluate(router, new).trained_on == 0
+
+
+def test_a_row_of_a_chat_is_classified_as_the_service_would(router: CategoryRouter) -> None:
+    turns = ("please explain what the judge of the court can do to the jury and the defendant", "and in french?")
+    chat = LabelledPrompt(last_words(turns), "law", labelled=True, turns=turns, outcomes={"jurist": 1.0})
+    plain = LabelledPrompt("please boil the soup", "cooking", labelled=True, turns=("please boil the soup",))
+    answers = _classify(router, [plain, chat, plain], None)
+    assert answers[1] == router.classify_turns(turns)
+    assert [answer.category for answer in answers] == ["cooking", "law", "cooking"]
+    assert evaluate(router, [plain, chat]).category.accuracy == 1
+
+
 def test_no_rows_are_refused(router: CategoryRouter) -> None:
     with pytest.raises(DataError):
         evaluate(router, [])
@@ -130,6 +148,23 @@ def test_figures_by_hand() -> None:
     assert (found.best_single.expert, found.best_single.score) == ("a", 3 / 5)
     assert (found.true_category.score, found.random.score, found.oracle.score) == (2 / 5, 1 / 2, 4 / 5)
     assert (found.co_failure, found.gain.mean) == (1 / 5, 0)
+
+
+def test_a_chooser_is_scored_by_whom_it_asked() -> None:
+    expert_map = ExpertMap("a", {"law": "a"}, {"a": None, "b": None})
+    prompts = rows({"a": 1, "b": 0}, {"a": 0, "b": 1}, {"a": 0, "b": 1})
+    found = compare(prompts, [sent("law", "a"), sent("law", "b"), sent("law", "b")], expert_map, 0)
+    assert (found.routed.score, found.routed.active_params_b) == (1, None)
+    assert (found.true_category.score, found.best_single.expert) == (1 / 3, "b")
+    assert found.gain.mean == pytest.approx(1 / 3)
+
+
+def test_an_expert_over_the_budget_is_not_what_routing_is_compared_with() -> None:
+    sizes = {"a": ExpertSize(2, 2), "b": ExpertSize(4, 4)}
+    found = compare(rows({"a": 0, "b": 1}), [sent("law", "a")], ExpertMap("a", {}, sizes, Limits(3)), 0)
+    assert (found.best_single.expert, found.gain.mean) == ("a", 0)
+    none_fits = compare(rows({"a": 0, "b": 1}), [sent("law", "a")], ExpertMap("a", {}, sizes, Limits(1)), 0)
+    assert none_fits.best_single.expert is None
 
 
 def test_without_a_map_the_experts_are_still_compared() -> None:

@@ -1,15 +1,20 @@
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from routers.artefact import MANIFEST, write_artefact
+from routers.artefact import MANIFEST, VERSION, write_artefact
+from routers.encoders.combined import NoEncoder
 from routers.encoders.static import StaticEncoder
-from routers.errors import ArtefactChecksumError, ArtefactError, ArtefactVersionError
+from routers.errors import ArtefactChecksumError, ArtefactError, ArtefactVersionError, EncoderError
+from routers.mapping.chooser import Chooser
+from routers.mapping.estimators import Linear
 from routers.mapping.expert_map import ExpertMap
 from routers.prompts import LabelledPrompt
 from routers.record import WEIGHTS_FILE
@@ -20,11 +25,13 @@ MakePrompts = Callable[..., list[LabelledPrompt]]
 NoResolve = Callable[[str], Path]
 
 
+def skilled(category: str) -> dict[str, float]:
+    return {"a": 0.9 if category == "law" else 0.1, "b": 0.5}
+
+
 @pytest.fixture(scope="module")
 def router(word_encoder: StaticEncoder, make_prompts: MakePrompts) -> CategoryRouter:
-    return train(
-        make_prompts(80, outcomes=lambda category: {"a": 0.9 if category == "law" else 0.1, "b": 0.5}), word_encoder
-    )[0]
+    return train(make_prompts(80, outcomes=skilled), word_encoder)[0]
 
 
 @pytest.fixture
@@ -72,6 +79,138 @@ def test_a_loaded_router_answers_as_the_one_saved(
     assert loaded.categories == router.categories
     assert loaded.expert_map == router.expert_map
     assert loaded.provenance == router.provenance
+
+
+LAW = "please explain what the judge of the court can do to the jury and the defendant"
+
+
+def test_a_short_follow_up_stays_on_the_subject(router: CategoryRouter) -> None:
+    for follow_up in ("and in french?", "why is that?", "tell me", "tell me what to do"):
+        found = router.classify_turns([LAW, follow_up])
+        assert (found.category, found.expert) == ("law", "a"), follow_up
+
+
+def test_a_clear_short_message_changes_the_subject(router: CategoryRouter) -> None:
+    found = router.classify_turns(["tell me of the court", "boil the soup, bake the bread and fry garlic in butter"])
+    assert (found.category, found.expert) == ("cooking", "b")
+
+
+def test_a_long_message_is_read_alone(router: CategoryRouter) -> None:
+    long = "please boil the soup with salt and pepper, and bake the bread in the oven with butter and flour"
+    assert router.classify_turns([LAW, LAW, long]) == router.classify(long)
+    assert router.classify_turns(["the soup"]) == router.classify("the soup")
+
+
+def test_after_what_was_not_decided_both_messages_are_read(router: CategoryRouter) -> None:
+    strange = "dolphin glacier meteor tulip yacht"
+    together, found = router.classify(f"{strange}\nwhy?"), router.classify_turns([strange, "why?"])
+    assert (found.category, found.in_scope) == (together.category, together.in_scope)
+    assert found.probabilities == pytest.approx(together.probabilities, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "\x00",
+        "把鸡蛋煮熟要多久",
+        "كم من الوقت",
+        "🥚⏲️",
+        "e\u0301\u200b",
+        "\ud800",
+        "x" * 100_000,
+        "court " * 20_000,
+    ],
+)
+def test_any_text_has_a_sound_answer(router: CategoryRouter, text: str) -> None:
+    for answer in (router.classify(text), router.classify_turns([LAW, text])):
+        assert answer.category in {*router.categories, "general"}
+        assert 0 <= answer.confidence <= 1
+        assert 0 < answer.in_scope <= 1
+        assert sum(answer.probabilities.values()) == pytest.approx(1)
+        assert answer.expert in {"a", "b"}
+
+
+def choosing(router: CategoryRouter) -> CategoryRouter:
+    """The same router with a chooser that sends `maths` to `a` and all else to `b`, against the map."""
+    worth = np.array([[0, 1], [0, 1], [1, 0]], dtype=np.float32)
+    chooser = Chooser(Linear("soft", worth, np.zeros(2, np.float32)), ("a", "b"), np.array([0.1, 0.0]))
+    return CategoryRouter(replace(router._parts, chooser=chooser), router.encoder)
+
+
+def test_a_chooser_goes_before_the_map_but_for_what_is_not_decided(router: CategoryRouter) -> None:
+    by_prompt = choosing(router)
+    assert by_prompt.chooses_by_prompt
+    assert by_prompt.experts_to_choose == ("a", "b")
+    assert not router.chooses_by_prompt
+    assert router.experts_to_choose == ()
+    texts = [
+        LAW,
+        "please prove that the root of a prime is a sum of vector and matrix",
+        "dolphin glacier meteor tulip yacht",
+    ]
+    found = by_prompt.classify_batch(texts)
+    assert [(one.category, one.expert) for one in found] == [("law", "b"), ("maths", "a"), ("general", "b")]
+    assert by_prompt.with_map(by_prompt.expert_map).classify(LAW).expert == "a"
+
+
+def test_outcomes_and_chooser_come_back_as_they_were_saved(
+    router: CategoryRouter, tmp_path: Path, no_resolve: NoResolve, make_prompts: MakePrompts
+) -> None:
+    by_prompt = choosing(router)
+    by_prompt.save(tmp_path / "router")
+    loaded = CategoryRouter.load(tmp_path / "router", no_resolve)
+    texts = [row.text for row in make_prompts(30, out_of_scope=20, seed=9)]
+    assert loaded.classify_batch(texts) == by_prompt.classify_batch(texts)
+    before, after = by_prompt.paired, loaded.paired
+    assert before is not None
+    assert after is not None
+    assert after.experts == before.experts == ("a", "b")
+    for name in ("counts", "sums", "squares", "products", "traffic"):
+        assert np.array_equal(getattr(after, name), getattr(before, name))
+    assert after.traffic.sum() == 240
+
+
+def test_a_chooser_of_experts_outside_of_the_pool_is_refused(
+    router: CategoryRouter, tmp_path: Path, no_resolve: NoResolve
+) -> None:
+    by_prompt = choosing(router)
+    assert by_prompt._parts.chooser is not None
+    stranger = replace(by_prompt._parts.chooser, experts=("a", "stranger"))
+    CategoryRouter(replace(by_prompt._parts, chooser=stranger), router.encoder).save(tmp_path / "router")
+    with pytest.raises(ArtefactError, match="do not fit together"):
+        CategoryRouter.load(tmp_path / "router", no_resolve)
+
+
+def test_a_router_knows_the_prompts_that_it_was_trained_on(
+    router: CategoryRouter, saved: Path, no_resolve: NoResolve, make_prompts: MakePrompts
+) -> None:
+    seen, new = make_prompts(80, outcomes=skilled)[70].text, "a prompt that nobody sent"
+    loaded = CategoryRouter.load(saved, no_resolve)
+    for one in (router, loaded):
+        assert one.knows([seen, f"  {seen.upper()} ", new]).tolist() == [True, True, False]
+    assert router.knows([]).tolist() == []
+
+
+def test_a_forced_router_says_why_for_good(router: CategoryRouter, tmp_path: Path, no_resolve: NoResolve) -> None:
+    assert router.provenance.forced is None
+    router.forced("it gains nothing").save(tmp_path / "router")
+    assert CategoryRouter.load(tmp_path / "router", no_resolve).provenance.forced == "it gains nothing"
+
+
+def test_attachments_are_part_of_the_directory(router: CategoryRouter, tmp_path: Path, no_resolve: NoResolve) -> None:
+    router.save(tmp_path / "router", {"report.md": "gain: 3 points µ"})
+    assert (tmp_path / "router" / "report.md").read_text("utf-8") == "gain: 3 points µ"
+    (tmp_path / "router" / "report.md").write_text("gain: 9 points", "utf-8")
+    with pytest.raises(ArtefactChecksumError, match=r"report\.md"):
+        CategoryRouter.load(tmp_path / "router", no_resolve)
+
+
+def test_only_the_encoder_of_the_training_can_be_put_in(router: CategoryRouter) -> None:
+    assert router.with_encoder(router.encoder).classify(LAW) == router.classify(LAW)
+    with pytest.raises(EncoderError, match="trained with"):
+        router.with_encoder(NoEncoder())
 
 
 def test_another_map_can_be_given(router: CategoryRouter) -> None:
@@ -129,11 +268,23 @@ def test_a_damaged_manifest_is_refused(saved: Path, no_resolve: NoResolve, text:
         CategoryRouter.load(saved, no_resolve)
 
 
-def test_a_newer_format_asks_for_an_upgrade(saved: Path, no_resolve: NoResolve) -> None:
+@pytest.mark.parametrize(("version", "remedy"), [(VERSION + 1, "upgrade coe"), (VERSION - 1, "train it again")])
+def test_another_format_is_refused_with_its_remedy(
+    saved: Path, no_resolve: NoResolve, version: int, remedy: str
+) -> None:
     manifest = orjson.loads((saved / MANIFEST).read_bytes())
-    (saved / MANIFEST).write_bytes(orjson.dumps({**manifest, "version": 2}))
-    with pytest.raises(ArtefactVersionError, match="upgrade"):
+    (saved / MANIFEST).write_bytes(orjson.dumps({**manifest, "version": version}))
+    with pytest.raises(ArtefactVersionError, match=f"has format {version}, .*{remedy}"):
         CategoryRouter.load(saved, no_resolve)
+
+
+def test_a_router_of_an_older_format_is_replaced_by_a_new_one(
+    router: CategoryRouter, saved: Path, no_resolve: NoResolve
+) -> None:
+    manifest = orjson.loads((saved / MANIFEST).read_bytes())
+    (saved / MANIFEST).write_bytes(orjson.dumps({**manifest, "version": VERSION - 1}))
+    router.save(saved)
+    assert CategoryRouter.load(saved, no_resolve).categories == router.categories
 
 
 def test_a_manifest_cannot_name_files_elsewhere(saved: Path, no_resolve: NoResolve) -> None:
