@@ -1,8 +1,7 @@
 """Which policy chooses experts: in come held-out predictions and outcomes, out come all policies' scores and the best.
 
 Every policy is fitted on three quarters of the rows and scored on the fourth, four times, so that each row is judged
-by a policy that did not see it. The map is taken unless another policy is better beyond doubt: it is the one that a
-person can read.
+by a policy that did not see it. The map is taken unless another policy is better: it is the one that a person can read.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -68,7 +68,7 @@ def _of_outcomes(outcomes: OutcomesEntry | None) -> list[str]:
     lines = []
     if outcomes.chosen != "map":
         lines.append(
-            f"Experts are chosen prompt by prompt ({outcomes.chosen}), which scored better than the map beyond doubt; "
+            f"Experts are chosen prompt by prompt ({outcomes.chosen}), which scored better than the map; "
             "the map answers for general."
         )
     if outcomes.default is not None:
