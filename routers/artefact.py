@@ -18,6 +18,8 @@ from routers.generations import Generations
 MANIFEST = "manifest.json"
 VERSION = 2
 VERSION_DIGITS = 12
+# They hold what was timed: no two trainings write the same.
+REPORTS = ("report.json", "report.html")
 
 FileIdentities = frozenset[tuple[str, int, int, int]]
 """Name, inode, size in bytes and time of change in nanoseconds of every file of a directory."""
@@ -96,11 +98,13 @@ def recover_artefact(directory: Path) -> None:
 
 
 def version_of(directory: Path) -> str:
-    """The version of the router in `directory`: 12 hex digits of the sha256 of its manifest, and so of all its files.
+    """The version of the router in `directory`: 12 hex digits over all that decides, and so not over its report.
 
-    The files themselves are not read. Raises ArtefactError where there is no manifest.
+    The files themselves are not read. Raises ArtefactError where there is no manifest that this version reads.
     """
-    return hashlib.sha256(_read_manifest_bytes(directory)).hexdigest()[:VERSION_DIGITS]
+    files = _read_manifest(directory).files
+    deciding = [f"{name} {record.sha256}" for name, record in sorted(files.items()) if name not in REPORTS]
+    return hashlib.sha256("\n".join(deciding).encode()).hexdigest()[:VERSION_DIGITS]
 
 
 def file_identities(directory: Path) -> FileIdentities:

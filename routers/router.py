@@ -235,5 +235,5 @@ class CategoryRouter:
 
 
 def _readable(text: str) -> str:
-    """`text` with `?` for halves of surrogate pairs: what a shell makes of bytes that are no text; nothing encodes it."""
+    """`text` with `?` for halves of surrogate pairs, which nothing encodes: a shell makes them of bytes that are no text."""
     return text.encode(errors="replace").decode()

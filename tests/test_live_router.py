@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -49,7 +49,7 @@ def versions(
     prompts = make_prompts(30)
     renamed = [replace(prompt, category=f"new-{prompt.category}") for prompt in prompts]
     for name, rows, category, expert in (("old", prompts, "law", "poet"), ("new", renamed, "new-law", "generalist")):
-        router = train(rows, word_encoder)[0]
+        router = train(rows, word_encoder, reject_rate=0.0)[0]
         router.with_map(ExpertMap(expert, {category: expert}, {expert: None})).save(folder / name)
     return Versions(folder / "old", folder / "new")
 
@@ -222,7 +222,7 @@ class Stub:
         self._error = error
         self.asked = threading.Event()
 
-    def classify(self, text: str) -> Classification:
+    def classify_turns(self, turns: Sequence[str]) -> Classification:
         self.asked.set()
         self._go_on.wait(20)
         if self._error:
