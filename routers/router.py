@@ -235,5 +235,5 @@ class CategoryRouter:
 
 
 def _readable(text: str) -> str:
-    """`text` with `?` for halves of surrogate pairs, which nothing encodes: a shell makes them of bytes that are no text."""
+    """With `?` for halves of surrogate pairs: a shell makes them of bytes that are no text; no encoder takes them."""
     return text.encode(errors="replace").decode()

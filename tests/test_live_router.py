@@ -28,7 +28,7 @@ from routers.training import train
 from tests.running_gateway import StartGateway
 from tests.scripted_worker import until
 
-LAW = "please explain what the judge of the court can do to the jury"
+LAW = "please explain what the judge and the jury of the court may do with a statute and a contract"
 MakePrompts = Callable[..., list[LabelledPrompt]]
 
 
@@ -46,7 +46,7 @@ def versions(
 ) -> Versions:
     """`old` sends `law` to the poet, `new` sends `new-law` to the generalist."""
     folder = tmp_path_factory.mktemp("routers")
-    prompts = make_prompts(30)
+    prompts = make_prompts(60)
     renamed = [replace(prompt, category=f"new-{prompt.category}") for prompt in prompts]
     for name, rows, category, expert in (("old", prompts, "law", "poet"), ("new", renamed, "new-law", "generalist")):
         router = train(rows, word_encoder, reject_rate=0.0)[0]
