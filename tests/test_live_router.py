@@ -28,7 +28,7 @@ from routers.training import train
 from tests.running_gateway import StartGateway
 from tests.scripted_worker import until
 
-LAW = "please explain what the judge and the jury of the court may do with a statute and a contract"
+LAW = "please explain what the judge of the court can do to the jury"
 MakePrompts = Callable[..., list[LabelledPrompt]]
 
 
@@ -46,10 +46,10 @@ def versions(
 ) -> Versions:
     """`old` sends `law` to the poet, `new` sends `new-law` to the generalist."""
     folder = tmp_path_factory.mktemp("routers")
-    prompts = make_prompts(60)
+    prompts = make_prompts(30)
     renamed = [replace(prompt, category=f"new-{prompt.category}") for prompt in prompts]
     for name, rows, category, expert in (("old", prompts, "law", "poet"), ("new", renamed, "new-law", "generalist")):
-        router = train(rows, word_encoder, reject_rate=0.0)[0]
+        router = train(rows, word_encoder)[0]
         router.with_map(ExpertMap(expert, {category: expert}, {expert: None})).save(folder / name)
     return Versions(folder / "old", folder / "new")
 
@@ -107,7 +107,7 @@ def processes(version: str) -> float:
 
 
 async def test_a_changed_router_is_taken_up_whole(live: LiveRouter, versions: Versions, directory: Path) -> None:
-    before, taken = await live.route(LAW), reloads("taken")
+    before, taken = await live.route((LAW,)), reloads("taken")
     assert (before.classification.category, before.expert) == ("law", "poet")
     assert before.router_card.version == version_of(versions.old)
     assert processes(before.router_card.version) == 1
@@ -115,7 +115,7 @@ async def test_a_changed_router_is_taken_up_whole(live: LiveRouter, versions: Ve
     new = replace_router(versions.new, directory)
     await look_twice(live)
 
-    after = await live.route(LAW)
+    after = await live.route((LAW,))
     assert (after.classification.category, after.expert, after.router_card.version) == ("new-law", "generalist", new)
     assert (processes(before.router_card.version), processes(new)) == (0, 1)
     await look_twice(live)
@@ -124,12 +124,12 @@ async def test_a_changed_router_is_taken_up_whole(live: LiveRouter, versions: Ve
 
 async def test_a_decision_carries_the_card_of_its_router(live: LiveRouter, versions: Versions, directory: Path) -> None:
     old = RouterCard(version_of(versions.old), CategoryRouter.load(directory, Path).categories, 0.05)
-    assert (await live.route(LAW)).router_card == await live.card() == old
+    assert (await live.route((LAW,))).router_card == await live.card() == old
 
     new = replace_router(versions.new, directory)
     await look_twice(live)
 
-    card = (await live.route(LAW)).router_card
+    card = (await live.route((LAW,))).router_card
     assert card == await live.card()
     assert card.version == new
     assert "new-law" in card.categories
@@ -189,7 +189,7 @@ async def test_a_router_that_cannot_be_used_is_refused_once_and_the_old_one_goes
     for _ in range(3):
         await look_twice(live)
     assert reloads("refused") == refused + 1
-    assert (await live.route(LAW)).router_card.version == live.version == old
+    assert (await live.route((LAW,))).router_card.version == live.version == old
 
     copy_over(versions.new, directory)  # mended in place
     await look_twice(live)
@@ -250,7 +250,7 @@ async def test_a_request_under_way_ends_with_the_router_that_it_began_with(direc
     slow, quick = Stub("slow", go_on), Stub("quick", free)
     coming = iter([slow.as_routing(), quick.as_routing()])
     live = LiveRouter(directory, lambda: next(coming))
-    begun = asyncio.create_task(live.route("x" * (INLINE_CHARS + 1)))
+    begun = asyncio.create_task(live.route(("x" * (INLINE_CHARS + 1),)))
     await until(slow.asked.is_set)
     (directory / MANIFEST).touch()
     await look_twice(live)
