@@ -1,9 +1,9 @@
 """Spelling: in comes a text, out comes the same with slips of the fingers undone, as far as the training texts tell.
 
 A word that they do not hold, but that is one letter from a word that they do hold, is taken for it: one letter left
-out, added, changed, or swapped with the next, anywhere but at the beginning. Candidates are found by their deletions
-(SymSpell, Garbe, https://github.com/wolfgarbe/SymSpell), in microseconds whatever their number. Knows no language: a
-good word that is new to it may be changed, too, which was measured to cost nothing; a broken one costs its meaning.
+out, added, swapped with the next or, in longer words, changed, anywhere but at the beginning. Candidates are found by
+their deletions (SymSpell, Garbe, https://github.com/wolfgarbe/SymSpell), in microseconds whatever their number. Knows
+no language. A good word that is new may be changed, too: measured, that cost nothing, and slips uncorrected cost much.
 """
 
 import re
@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-SHORTEST, LONGEST = 4, 24  # letters: shorter words have too many neighbours, longer ones are none
+LONGEST = 24  # letters; the shortest word has four
+CHANGED_FROM = 5  # letters: a shorter word with one changed is mostly another good word (rook, root)
 MOST_WORDS = 50_000  # bounds memory: some 500 bytes each
 # In so many training texts or more: a word of a single one may be a slip itself, or a name that is nobody's business.
 LEAST_TEXTS = 2
@@ -84,6 +85,6 @@ def _one_slip(word: str, other: str) -> bool:
     return (
         mine[1:] == its
         or mine == its[1:]
-        or mine[1:] == its[1:]
+        or (mine[1:] == its[1:] and len(word) >= CHANGED_FROM)
         or (mine[:2] == its[1::-1] and mine[2:] == its[2:] and len(mine) > 1)
     )

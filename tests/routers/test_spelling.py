@@ -36,7 +36,11 @@ def test_known_words_other_beginnings_and_words_further_off_stay(spelling: Spell
 
 
 def test_of_several_words_the_most_frequent_was_meant() -> None:
-    assert fit_spelling(["lake"] * 3 + ["like"] * 2).correct("lxke") == "lake"
+    assert fit_spelling(["stalk"] * 3 + ["stack"] * 2).correct("stak") == "stalk"
+
+
+def test_a_short_word_with_a_letter_changed_is_another_word() -> None:
+    assert fit_spelling(["root"] * 3).correct("the rook, the roto, the rooot") == "the rook, the root, the root"
 
 
 def test_the_words_kept_are_bounded() -> None:
