@@ -1,9 +1,8 @@
 """Spelling: in comes a text, out comes the same with slips of the fingers undone, as far as the training texts tell.
 
 A word that they do not hold, but that is one letter from a word that they do hold, is taken for it: one letter left
-out, added, swapped with the next or, in longer words, changed, anywhere but at the beginning. Candidates are found by
-their deletions (SymSpell, Garbe, https://github.com/wolfgarbe/SymSpell), in microseconds whatever their number. Knows
-no language. A good word that is new may be changed, too: measured, that cost nothing, and slips uncorrected cost much.
+out, added, swapped with the next or changed, anywhere but at the beginning. Candidates are found by their deletions
+(SymSpell, Garbe, https://github.com/wolfgarbe/SymSpell), in microseconds whatever their number. Knows no language. A good word that is new may be changed, too: measured, that cost nothing, and slips uncorrected cost much.
 """
 
 import re
@@ -12,11 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 LONGEST = 24  # letters; the shortest word has four
-CHANGED_FROM = 5  # letters: a shorter word with one changed is mostly another good word (rook, root)
+# Letters: a shorter word with one changed is mostly another good word (rook, root), but for keys that lie together.
+CHANGED_FROM = 5
 MOST_WORDS = 50_000  # bounds memory: some 500 bytes each
 # In so many training texts or more: a word of a single one may be a slip itself, or a name that is nobody's business.
 LEAST_TEXTS = 2
 REMEMBERED = 65_536
+_KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _WORD = re.compile(r"[^\W\d_]{4,}")
 
 
@@ -85,6 +86,14 @@ def _one_slip(word: str, other: str) -> bool:
     return (
         mine[1:] == its
         or mine == its[1:]
-        or (mine[1:] == its[1:] and len(word) >= CHANGED_FROM)
+        or (mine[1:] == its[1:] and (len(word) >= CHANGED_FROM or _lie_together(mine[0], its[0])))
         or (mine[:2] == its[1::-1] and mine[2:] == its[2:] and len(mine) > 1)
     )
+
+
+def _lie_together(letter: str, other: str) -> bool:
+    """Whether two letters are neighbours on a US keyboard, whose rows are shifted by half a key."""
+    places = [
+        (row, keys.index(one) + row / 2) for one in (letter, other) for row, keys in enumerate(_KEYS) if one in keys
+    ]
+    return len(places) == 2 and all(abs(mine - its) <= 1 for mine, its in zip(*places, strict=True))

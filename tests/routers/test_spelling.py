@@ -39,8 +39,9 @@ def test_of_several_words_the_most_frequent_was_meant() -> None:
     assert fit_spelling(["stalk"] * 3 + ["stack"] * 2).correct("stak") == "stalk"
 
 
-def test_a_short_word_with_a_letter_changed_is_another_word() -> None:
-    assert fit_spelling(["root"] * 3).correct("the rook, the roto, the rooot") == "the rook, the root, the root"
+def test_a_short_word_with_a_letter_changed_is_another_word_but_for_the_next_key() -> None:
+    known = fit_spelling(["root"] * 3)
+    assert known.correct("the rook, the roto, the rooot, the roor") == "the rook, the root, the root, the root"
 
 
 def test_the_words_kept_are_bounded() -> None:
