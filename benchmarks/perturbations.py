@@ -1,8 +1,8 @@
 """Perturbations: in comes a prompt, out comes the same request as another person might have sent it.
 
 Each is a function of a text and a source of chance, changes nothing of what is asked for, and gives the text back
-where it does not apply. Nothing here is taken from what `routers` removes or trains on: what is measured with these is
-how the router stands what it was not prepared for.
+where it does not apply. What `routers.normalise` knows was written with these in view: where others use other words for
+a greeting, or longer system prompts without a paragraph of their own, expect somewhat less.
 """
 
 from __future__ import annotations

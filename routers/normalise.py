@@ -8,7 +8,7 @@ Where nothing would be left ("hello!"), the text stays as it is. Knows English o
 import re
 
 _MOST_READ = 4_000  # characters of instructions that are looked through: bounds the time
-_LONGEST_CLOSING = 80
+_LONGEST_CLOSING = 100
 _LEAST_LEFT = 2  # letters or digits
 
 _THERE = r"(?:\s+(?:there|all|again|everyone|team|folks|guys|mate|assistant|bot|ai))?"
@@ -43,6 +43,25 @@ _THANKS = (
 )
 _CLOSING = re.compile(rf"(?:(?<=[\s,.!?;:-])(?:{_THANKS}|{_PLEASE})[\s,.!:)]*|[\s.?!…,;]+)$", re.IGNORECASE)
 
+# A clause is a courtesy where all of its words are of these, and one of the courteous.
+_COURTEOUS_WORDS = """
+afternoon answer appreciate appreciated asap ask asking assist cheers curious dear evening excuse grateful
+greetings hello help hey hi hope kindly morning ok okay please pls question questions sorry thank thanks thx
+wonder wondering
+"""
+_FILLING_WORDS = """
+a about advance again all an and any anyone are as at back be been bit bother bothering busy but can could day
+disturb disturbing do doing everyone find finds fine folks following for friend friends from give good got great
+had happy have here here's i i'd i'm i've if in is it just kind know let like little lot lots love madam many mate
+may maybe me million minute moment much my need of on one out possible quick quickly really request respond right
+second see silly simple sir small so some somebody someone something soon stupid take team tell that that's the
+there this time to today ton trouble u us very was we welcome well will with would you you're your
+"""
+_COURTEOUS = frozenset(_COURTEOUS_WORDS.split())
+_SMALL_TALK = _COURTEOUS | frozenset(_FILLING_WORDS.split())
+_FIRST_CLAUSE = re.compile(r"\s*([\w'\u2019 ]{2,80}?)\s*(?:[:.!?,;]+|\s-+)\s+")
+_LAST_CLAUSE = re.compile(r"(?<=[.!?,;\n])\s*([\w'\u2019 ]{2,80})[\s.!?,;:)]*$")
+
 # Marks that chat templates put around roles.
 _TEMPLATE = re.compile(r"<\|[\w ]{1,24}\|>(?:system|user|assistant)?|\[/?INST\]|<</?SYS>>|</?s>")
 _ROLE = re.compile(
@@ -51,12 +70,10 @@ _ROLE = re.compile(
 _BORDER = re.compile(r"(?<=\D[.!?])[\"')\]]*\s+|\s*\n\s*")
 _PARAGRAPH = re.compile(r"\s*\n\s*\n\s*")
 
-_ITEM = re.compile(r"[-*•]|\d+[.)]")
-
 # How a text begins that tells an assistant what it is.
 _ADDRESS = re.compile(
-    r"[\W_]*(?:system\b|instructions?\b|assistant\b|rules\b"
-    r"|(?:from\s+now\s+on\W+)?you(?:\s+are|['\u2019]re|\s+will|\s+must|\s+should)\b|your\s+(?:name|role|task|job|goal|purpose|mission)\b"
+    r"[\W_]*(?:\w+[,:]\s+)?(?:system\b|this\s+(?:gpt|assistant|(?:chat\s?)?bot|ai)\b|instructions?\b|assistant\b|rules\b"
+    r"|(?:from\s+now\s+on\W+)?you(?:\s+are(?!\s+given)|['\u2019]re|\s+will|\s+must|\s+should)\b|your\s+(?:name|role|task|job|goal|purpose|mission)\b"
     r"|(?:i\s+want\s+you\s+to\s+|please\s+|you\s+will\s+)?(?:act|behave|respond|answer|pretend|imagine)\b"
     r"|(?:assume|take|play|adopt)\s+(?:on\s+)?the\s+(?:role|part|persona)\b|(?:below|this|the\s+following|here)\s+(?:is|are)\b"
     r"|(?:as\s+)?(?:an?|the)\s.{0,60}\b(?:assistant|ai|artificial\s+intelligence|chat\s?bot|language\s+model)\b)",
@@ -73,6 +90,13 @@ _CUE = re.compile(
     r"|knowledgeable|expert|tone|style|jargon|markdown|bullet\s+points?|emojis?|disclaimers?|preamble|paragraphs?|step\s+by\s+step"
     r"|limit|exceed|readers?|always|never|avoid|do\s+not|don['\u2019]t|ensure|make\s+sure|remember\s+to|try\s+to|stay|remain|refuse|decline|unsure|confidential"
     r"|apologi[sz]e|make\s+up|invent|cite|profanity|plain\s+words|simple\s+words|examples?)\b",
+    re.IGNORECASE,
+)
+# How its further sentences begin. Sentences of requests do so, too, therefore these count only behind others.
+_RULE = r"be|keep|provide|offer|present|speak|remember|greet|escalate|no|admit|encourage|adapt|maintain|focus"
+_MANNER = re.compile(
+    rf"[\W\d_]*(?:(?P<rule>{_RULE})|you|it|use|check|take\s+your\s+time|think|help|end|start|write|include|give|prefer|assume"
+    r"|current\s+date|knowledge\s+cut-?off|today(?:['\u2019]s|\s+is))\b",
     re.IGNORECASE,
 )
 _LEAST_CUES = 2  # of all that is left out: a question may begin with "You are a nurse on night duty", too
@@ -119,12 +143,28 @@ def _long_form(found: re.Match[str]) -> str:
 
 def _without_courtesies(text: str) -> str:
     start = 0
-    while (opening := _OPENING.match(text, start)) and _enough(text[opening.end() :]):
+    while (opening := _courteous_opening(text, start)) and _enough(text[opening.end() :]):
         start = opening.end()
     text = text[start:]
-    while (closing := _CLOSING.search(text, max(0, len(text) - _LONGEST_CLOSING))) and _enough(text[: closing.start()]):
+    while (closing := _courteous_closing(text)) and _enough(text[: closing.start()]):
         text = text[: closing.start()]
     return text
+
+
+def _courteous_opening(text: str, start: int) -> re.Match[str] | None:
+    clause = _FIRST_CLAUSE.match(text, start)
+    return clause if clause and _courteous(clause[1]) else _OPENING.match(text, start)
+
+
+def _courteous_closing(text: str) -> re.Match[str] | None:
+    start = max(0, len(text) - _LONGEST_CLOSING)
+    clause = _LAST_CLAUSE.search(text, start)
+    return clause if clause and _courteous(clause[1]) else _CLOSING.search(text, start)
+
+
+def _courteous(clause: str) -> bool:
+    words = set(clause.lower().replace("\u2019", "'").split())
+    return words <= _SMALL_TALK and not words.isdisjoint(_COURTEOUS)
 
 
 def _without_instructions(text: str) -> str:
@@ -137,8 +177,9 @@ def _without_instructions(text: str) -> str:
     for border in _BORDER.finditer(text, 0, _MOST_READ):
         if not _enough(text[border.end() :]) or text[border.start() - 1] == "?":
             break  # what is left, and what is asked, is the request
-        found = len(set(map(str.lower, _CUE.findall(text, sentence, border.start()))))
-        if found >= least:
+        manner = _MANNER.match(text, sentence)
+        found = _cues(text, sentence, border.start()) + (manner is not None and manner["rule"] is not None)
+        if found >= least or (least == 1 and manner):
             start, cues, asides = border.end(), cues + found, 0
         else:
             asides += 1
@@ -147,13 +188,23 @@ def _without_instructions(text: str) -> str:
         least = 2 if asides or new_paragraph else 1
         if asides > _MOST_ASIDES or (asides and new_paragraph):
             break
+    paragraph = _PARAGRAPH.search(text, 0, _MOST_READ)
+    if (
+        paragraph
+        and start < paragraph.start()
+        and "?" not in text[: paragraph.start()]
+        and _enough(text[paragraph.end() :])
+    ):
+        # All of the first paragraph is of one kind, and what follows is the request.
+        start, cues = paragraph.end(), max(cues, _cues(text, 0, paragraph.start()))
     if cues < _LEAST_CUES:
         return text
-    paragraph = _PARAGRAPH.search(text, start)
-    if _ITEM.match(text, start) and paragraph and _enough(text[paragraph.end() :]):
-        start = paragraph.end()  # the rest of a list of rules
     role = _ROLE.match(text, start)
     return text[start if role is None else role.end() :]
+
+
+def _cues(text: str, start: int, end: int) -> int:
+    return len({cue.lower() for cue in _CUE.findall(text, start, end)})
 
 
 def _enough(text: str) -> bool:

@@ -2,7 +2,8 @@
 
 A word that they do not hold, but that is one letter from a word that they do hold, is taken for it: one letter left
 out, added, swapped with the next or changed, anywhere but at the beginning. Candidates are found by their deletions
-(SymSpell, Garbe, https://github.com/wolfgarbe/SymSpell), in microseconds whatever their number. Knows no language. A good word that is new may be changed, too: measured, that cost nothing, and slips uncorrected cost much.
+(SymSpell, Garbe, https://github.com/wolfgarbe/SymSpell), in microseconds whatever their number. Knows no language. A
+good word that is new may be changed, too: measured, that cost nothing, and slips uncorrected cost much.
 """
 
 import re
