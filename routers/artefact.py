@@ -16,7 +16,7 @@ from routers.errors import ArtefactChecksumError, ArtefactError, ArtefactVersion
 from routers.generations import Generations
 
 MANIFEST = "manifest.json"
-VERSION = 2
+VERSION = 3
 VERSION_DIGITS = 12
 # They hold what was timed: no two trainings write the same.
 REPORTS = ("report.json", "report.html")

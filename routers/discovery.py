@@ -17,7 +17,6 @@ from routers.encoders.encoder import Progress, Vectors
 from routers.errors import DataError
 from routers.grouping import Grouping, group
 from routers.naming import name_groups
-from routers.prompts import clip
 from routers.router import CategoryRouter, Classification
 from routers.validation import FOLDS
 
@@ -149,7 +148,7 @@ def _look(
                 found.append(classification)
         if progress is not None:
             progress(start + len(batch), len(texts))
-    return _Looked(tuple(kept), router.encoder.encode([clip(text) for text in kept]), tuple(found))
+    return _Looked(tuple(kept), router.encoder.encode([router.read(text) for text in kept]), tuple(found))
 
 
 def _fitting(grouping: Grouping) -> Iterator[Rows]:

@@ -25,9 +25,11 @@ from routers.mapping.limits import Limits
 from routers.mapping.paired import PairedScores
 from routers.prototypes import Prototypes
 from routers.signals import Signal
+from routers.spelling import Spelling
 
 RECORD_FILE = "router.json"
 WEIGHTS_FILE = "weights.safetensors"
+WORDS_FILE = "words.txt"
 _PAIRED = ("counts", "sums", "squares", "products", "traffic")
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -61,6 +63,7 @@ class RouterParts:
     categories: tuple[str, ...]
     encoder: EncoderSpec
     prototypes: Prototypes
+    spelling: Spelling
     lexicon: Lexicon
     classifier: LinearClassifier
     abstention: Abstention
@@ -118,6 +121,7 @@ def write_parts(parts: RouterParts, folder: Path) -> None:
         training=parts.provenance,
     )
     (folder / RECORD_FILE).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (folder / WORDS_FILE).write_text("\n".join(parts.spelling.words), encoding="utf-8")
     # safetensors writes memory as it lies: an array in column order would come back scrambled.
     arrays = {name: np.ascontiguousarray(array) for name, array in _arrays(parts).items()}
     save_file(arrays, folder / WEIGHTS_FILE)
@@ -159,21 +163,23 @@ def read_parts(folder: Path) -> RouterParts:
     try:
         record = _Record.model_validate_json((folder / RECORD_FILE).read_bytes())
         arrays = load_file(folder / WEIGHTS_FILE)
-        parts = _parts(record, arrays)
-    except (OSError, SafetensorError, KeyError, ValidationError, MapError) as error:
+        words = (folder / WORDS_FILE).read_text(encoding="utf-8").split()
+        parts = _parts(record, arrays, Spelling(tuple(words)))
+    except (OSError, UnicodeDecodeError, SafetensorError, KeyError, ValidationError, MapError) as error:
         raise ArtefactError(f"The router {folder} cannot be read: {error}") from error
     if not _fit_together(parts):
         raise ArtefactError(f"The router {folder} is inconsistent: its arrays do not fit together. Train it again")
     return parts
 
 
-def _parts(record: _Record, arrays: Arrays) -> RouterParts:
+def _parts(record: _Record, arrays: Arrays, spelling: Spelling) -> RouterParts:
     of_map = record.expert_map
     evidence = Evidence(record.signals, arrays["signal_centres"], arrays["signal_spreads"])
     return RouterParts(
         categories=record.categories,
         encoder=record.encoder,
         prototypes=Prototypes(arrays["prototypes"]),
+        spelling=spelling,
         lexicon=Lexicon(arrays["idf"]),
         classifier=LinearClassifier(
             arrays["dense"],

@@ -1,6 +1,6 @@
 """The category router: in comes what a user said, out come its category and the expert to ask, or `general`.
 
-text -> clip -> encoder -> vector -> linear classifier -> probabilities -> category -> expert map, or chooser -> expert
+text -> read -> encoder -> vector -> linear classifier -> probabilities -> category -> expert map, or chooser -> expert
              -> lexicon -> words ->                    -> signals, distance to prototypes -> abstain?
 """
 
@@ -21,6 +21,7 @@ from routers.mapping.estimators import Inputs
 from routers.mapping.expert_map import ExpertMap
 from routers.mapping.paired import PairedScores
 from routers.marks import text_marks
+from routers.normalise import normalise
 from routers.prompts import SHORT_CHARS, clip, last_words
 from routers.prototypes import Prototypes
 from routers.record import Provenance, RouterParts, read_parts, write_parts
@@ -168,6 +169,10 @@ class CategoryRouter:
         provenance = replace(self._parts.provenance, forced=reason)
         return CategoryRouter(replace(self._parts, provenance=provenance), self._encoder)
 
+    def read(self, text: str) -> str:
+        """What of `text` is classified: the request without what stands around it, clipped, slips corrected."""
+        return self._parts.spelling.correct(clip(normalise(_readable(text))))
+
     def classify(self, text: str) -> Classification:
         """The category of one prompt. Blocks for the encoder's time; of a long text head and tail are read."""
         return self.classify_batch([text])[0]
@@ -191,11 +196,11 @@ class CategoryRouter:
         if not texts:
             return []
         parts = self._parts
-        clipped = [_readable(clip(text)) for text in texts]
-        vectors = self._encoder.encode(clipped)
+        read = [self.read(text) for text in texts]
+        vectors = self._encoder.encode(read)
         if vectors.shape != (len(texts), parts.encoder.dim):
             raise EncoderError(f"The encoder gave {vectors.shape}, not {(len(texts), parts.encoder.dim)}")
-        logits = parts.classifier.logits(Features(vectors, parts.lexicon.features(clipped)))
+        logits = parts.classifier.logits(Features(vectors, parts.lexicon.features(read)))
         probabilities = parts.classifier.probabilities(logits)
         signals = parts.abstention.evidence.signals
         distances = parts.prototypes.nearest(vectors) if "distance" in signals else np.zeros(len(texts))

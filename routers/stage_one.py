@@ -15,10 +15,12 @@ from routers.classifier import Features, LinearClassifier
 from routers.encoders.encoder import Encoder, Vectors
 from routers.lexicon import Lexicon, fit_lexicon
 from routers.mapping.estimators import Inputs
+from routers.normalise import normalise
 from routers.prompts import LabelledPrompt
 from routers.prototypes import Prototypes
 from routers.rows import MIN_ROWS, SortedRows
 from routers.signals import measure
+from routers.spelling import Spelling, fit_spelling
 from routers.validation import HeldOut, Rows, cross_validate
 
 Progress = Callable[[int, int], None]
@@ -46,6 +48,7 @@ class StageOne:
     categories: tuple[str, ...]
     rows: Rows
     held_out: HeldOut
+    spelling: Spelling
     lexicon: Lexicon
     prototypes: Prototypes
     classifier: LinearClassifier
@@ -80,9 +83,11 @@ def fit_stage_one(
     categories = tuple(rows.by_category())
     labelled, others = _parted(rows)
     prompts = [*labelled, *others]
-    texts = [prompt.text for prompt in prompts]
+    requests = [normalise(prompt.text) for prompt in prompts]
+    # Of the labelled rows alone, as is the lexicon: what is not known to be of the traffic shall not weigh its words.
+    spelling = fit_spelling(requests[: len(labelled)])
+    texts = [spelling.correct(request) for request in requests]
     vectors = encoder.encode(texts, encoding)
-    # Of the labelled rows alone: what is not known to be of the traffic shall not weigh its words.
     lexicon = fit_lexicon(texts[: len(labelled)])
     features = Features(vectors, lexicon.features(texts))
     own, rest = np.arange(len(labelled)), np.arange(len(labelled), len(prompts))
@@ -101,6 +106,7 @@ def fit_stage_one(
         categories=categories,
         rows=fitting,
         held_out=held_out,
+        spelling=spelling,
         lexicon=lexicon,
         prototypes=prototypes,
         classifier=classifier,

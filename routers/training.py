@@ -83,6 +83,7 @@ def train(
         categories=first.categories,
         encoder=encoder.spec,
         prototypes=first.prototypes,
+        spelling=first.spelling,
         lexicon=first.lexicon,
         classifier=first.classifier,
         abstention=first.abstention,

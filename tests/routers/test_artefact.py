@@ -188,7 +188,7 @@ def test_opening_a_router_ends_a_write_that_was_killed(
     router.save(directory)
     train(make_prompts(30, seed=1), word_encoder)[0].save(directory)
     killed_where_it_is_missing = 0
-    for steps in range(12):
+    for steps in range(14):
         with killed_after(steps):
             router.save(directory)
         killed_where_it_is_missing += not directory.exists()
