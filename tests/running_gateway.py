@@ -56,8 +56,8 @@ class ScriptedClassifier:
         self.texts: list[str] = []
 
     async def route(self, turns: Sequence[str]) -> Routed:
-        self.texts.append(turns[-1])
-        found = self._classify(turns[-1])
+        self.texts.append("\n".join(turns))
+        found = self._classify(self.texts[-1])
         return Routed(found, "poet" if found.category == "poetry" else GENERAL, ROUTER)
 
     async def card(self) -> RouterCard:

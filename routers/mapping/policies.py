@@ -25,7 +25,7 @@ from routers.mapping.prices import prices
 EVIDENCE_LEVELS = (0.05, 0.2, 0.5)
 # The best other policy replaces the map where its gain over it has this p-value or less: beyond what chance does often.
 REPLACES_AT = 0.1
-MIN_ROWS = 40
+MIN_ROWS = 16
 FOLDS = 4
 # More than any prompt's score is worth at any price.
 _BEYOND_PRICE = 1e3
