@@ -38,7 +38,7 @@ from benchmarks.domains.catalogue import DOMAINS
 from benchmarks.domains.task import Task
 from benchmarks.machine import describe_machine
 from benchmarks.programs import ProgramError, free_port, running, say
-from coe.service import StopRequestedError, stop_on_signals
+from benchmarks.running import run
 
 EXPERT_OF = {
     "arithmetic": "arithmetician",
@@ -167,17 +167,12 @@ def main() -> int:
     parser.add_argument("--outcomes", type=Path, metavar="F", help="write the answers and what they are worth as JSONL")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     given = parser.parse_args()
-    try:
-        with stop_on_signals(), service(given.url) as url:
-            found = measure(url, given.rows, given.seed, given.outcomes)
-    except (ProgramError, AskingError, OSError, ValueError) as error:
-        say(f"error: {error}")
-        return 1
-    except StopRequestedError as stop:
-        say(f"stopped by {stop}")
-        return 130
-    print(as_json(found) if given.json else as_markdown(found))
-    return 0
+
+    def ask() -> Report:
+        with service(given.url) as url:
+            return measure(url, given.rows, given.seed, given.outcomes)
+
+    return run(ask, as_json if given.json else as_markdown, (ProgramError, AskingError, OSError, ValueError))
 
 
 if __name__ == "__main__":

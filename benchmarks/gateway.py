@@ -24,7 +24,7 @@ from benchmarks.litellm_proxy import VERSION, install, litellm
 from benchmarks.load import Job, LoadError, run_load
 from benchmarks.machine import describe_machine
 from benchmarks.programs import Program, ProgramError, free_port, running, say
-from coe.service import StopRequestedError, stop_on_signals
+from benchmarks.running import run
 from routers.prompts import read_prompts
 
 _PROMPTS = Path(__file__).parents[1] / "configs" / "router-data" / "heldout"
@@ -116,17 +116,8 @@ def main() -> int:
     parser.add_argument("--litellm-version", default=VERSION, metavar="V")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     given = parser.parse_args()
-    try:
-        with stop_on_signals():
-            found = measure(given.seconds, given.rounds, given.litellm_version)
-    except (ProgramError, LoadError) as error:
-        say(f"error: {error}")
-        return 1
-    except StopRequestedError as stop:
-        say(f"stopped by {stop}")
-        return 130
-    print(as_json(found) if given.json else as_markdown(found))
-    return 0
+    show = as_json if given.json else as_markdown
+    return run(lambda: measure(given.seconds, given.rounds, given.litellm_version), show, (ProgramError, LoadError))
 
 
 if __name__ == "__main__":

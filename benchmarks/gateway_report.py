@@ -10,11 +10,11 @@ import orjson
 
 from benchmarks.load import Result
 from benchmarks.machine import Machine
+from benchmarks.markdown import Goal, goals_table, machine_lines, table
 
 MANY = 16
 _UNMEASURABLE_MS = 0.05
 """Differences below this, between means of 63 gaps of 2 ms, are scheduling noise on a shared machine."""
-_BUSY = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +38,6 @@ class Figures:
     added_first_token_ms: float
     added_per_token_ms: float
     client_cpu: float
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """A target of the project and what was measured."""
-
-    text: str
-    measured: float
-    holds: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +93,7 @@ def as_json(found: Report) -> str:
 
 
 def as_markdown(found: Report) -> str:
-    return "\n".join([*_figures_table(found), "", *_goals_table(found), "", *_machine_lines(found)])
+    return "\n".join([*_figures_table(found), "", *_targets(found), "", *_machine_lines(found)])
 
 
 def _figures_table(found: Report) -> list[str]:
@@ -132,27 +123,16 @@ def _figures_table(found: Report) -> list[str]:
         )
         for name, each in found.figures.items()
     ]
-    return _table([head, *rows])
+    return table([head, *rows])
 
 
-def _goals_table(found: Report) -> list[str]:
-    rows = [(goal.text, f"{goal.measured:.3g}", "holds" if goal.holds else "**missed**") for goal in found.goals]
-    return _table([("target on two cores", "measured", ""), *rows])
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return [lines[0], "| --- |" + " ---: |" * (len(rows[0]) - 1), *lines[1:]]
+def _targets(found: Report) -> list[str]:
+    return goals_table("target on two cores", found.goals, ".3g")
 
 
 def _machine_lines(found: Report) -> list[str]:
-    machine = found.machine
-    versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
-    lines = [
+    return [
         f"Medians of {found.rounds} rounds in turns. p50, p99 and tokens at one connection.",
         f"The client's CPU is its share of one core at {MANY} connections.",
-        f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib:g} GiB; Python {machine.python}, {versions}.",
+        *machine_lines(found.machine),
     ]
-    if machine.busy_before > _BUSY:
-        lines.append(f"Others took {machine.busy_before:.0%} of the cores before the start: run it again when idle.")
-    return lines

@@ -28,8 +28,8 @@ from benchmarks.robustness_report import (
     report,
     stability,
 )
+from benchmarks.running import run
 from coe.cli.train_router import encoder_cache, resolver
-from coe.service import StopRequestedError, stop_on_signals
 from routers.encoders.catalogue import build_encoder
 from routers.encoders.encoder import Encoder
 from routers.errors import RouterError
@@ -123,17 +123,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the perturbations")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the tables")
     given = parser.parse_args()
-    try:
-        with stop_on_signals():
-            found = measure(given)
-    except (RouterError, SourceError) as error:
-        say(f"error: {error}")
-        return 1
-    except StopRequestedError as stop:
-        say(f"stopped by {stop}")
-        return 130
-    print(as_json(found) if given.json else as_markdown(found))
-    return 0
+    return run(lambda: measure(given), as_json if given.json else as_markdown, (RouterError, SourceError))
 
 
 if __name__ == "__main__":

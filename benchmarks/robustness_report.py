@@ -9,13 +9,13 @@ from statistics import mean
 import orjson
 
 from benchmarks.machine import Machine
+from benchmarks.markdown import Goal, goals_table, machine_lines, table
 from routers.evaluation import Evaluation
 from routers.report.figures import CategoryReport, wilson
 from routers.router import Classification
 
 LABELLED = (5, 10, 20)
 TARGET = 0.97
-_BUSY = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +52,6 @@ class SmallData:
     promised: float
     promised_ci95: tuple[float, float]
     abstained: float
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """A target of the project and what was measured."""
-
-    text: str
-    measured: float
-    holds: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +127,7 @@ def as_json(found: Report) -> str:
 
 
 def as_markdown(found: Report) -> str:
-    parts = (_stability_table(found), _small_data_table(found), _goals_table(found), _machine_lines(found))
+    parts = (_stability_table(found), _small_data_table(found), _targets(found), _machine_lines(found))
     return "\n\n".join("\n".join(part) for part in parts)
 
 
@@ -153,7 +144,7 @@ def _stability_table(found: Report) -> list[str]:
         )
         for each in (*found.stability, found.overall)
     ]
-    return _table([head, *rows])
+    return table([head, *rows])
 
 
 def _small_data_table(found: Report) -> list[str]:
@@ -178,30 +169,20 @@ def _small_data_table(found: Report) -> list[str]:
         )
         for each in found.small_data
     ]
-    return _table([head, *rows])
+    return table([head, *rows])
 
 
 def _interval(bounds: tuple[float, float]) -> str:
     return f"{bounds[0]:.1%} to {bounds[1]:.1%}"
 
 
-def _goals_table(found: Report) -> list[str]:
-    rows = [(goal.text, f"{goal.measured:.1%}", "holds" if goal.holds else "**missed**") for goal in found.goals]
-    return _table([("target", "measured", ""), *rows])
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return [lines[0], "| --- |" + " ---: |" * (len(rows[0]) - 1), *lines[1:]]
+def _targets(found: Report) -> list[str]:
+    return goals_table("target", found.goals, ".1%")
 
 
 def _machine_lines(found: Report) -> list[str]:
-    machine = found.machine
-    versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
-    lines = [f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib:g} GiB; Python {machine.python}, {versions}."]
+    lines = machine_lines(found.machine)
     if found.small_data:
         first = found.small_data[0]
         lines.insert(0, f"Few prompts: means of {first.draws} draws, on {first.n:,} others; 5 % abstention asked for.")
-    if machine.busy_before > _BUSY:
-        lines.append(f"Others took {machine.busy_before:.0%} of the cores before the start.")
     return lines

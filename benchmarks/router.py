@@ -25,8 +25,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from benchmarks.machine import describe_machine
 from benchmarks.programs import say
 from benchmarks.router_report import BATCH, LENGTHS, Report, Round, Speed, as_json, as_markdown, report
+from benchmarks.running import run
 from coe.cli.train_router import encoder_cache, resolver
-from coe.service import StopRequestedError, stop_on_signals
 from routers.encoders.catalogue import build_encoder, with_cache
 from routers.encoders.encoder import Resolve
 from routers.encoders.sentence_transformer import MINILM
@@ -181,17 +181,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     given = parser.parse_args()
-    try:
-        with stop_on_signals():
-            found = measure(given.seconds, given.rounds)
-    except (RouterError, SourceError) as error:
-        say(f"error: {error}")
-        return 1
-    except StopRequestedError as stop:
-        say(f"stopped by {stop}")
-        return 130
-    print(as_json(found) if given.json else as_markdown(found))
-    return 0
+    show = as_json if given.json else as_markdown
+    return run(lambda: measure(given.seconds, given.rounds), show, (RouterError, SourceError))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ from statistics import median
 import orjson
 
 from benchmarks.machine import Machine
+from benchmarks.markdown import Goal, goals_table, machine_lines, table
 
 LENGTHS = (50, 200)
 BATCH = 128
-_BUSY = 0.1
 _PATHS = {
     "static": "`static`, the router that ships",
     "static, unseen words": "the same, every word new",
@@ -34,15 +34,6 @@ class Speed:
 
 Round = Mapping[int, Speed]
 """One path in one round, by the number of tokens of its prompts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """A target of the project and what was measured."""
-
-    text: str
-    measured: float
-    holds: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +89,13 @@ def as_json(found: Report) -> str:
 
 
 def as_markdown(found: Report) -> str:
-    return "\n".join([*_speed_table(found), "", *_goals_table(found), "", *_machine_lines(found)])
+    return "\n".join([*_speed_table(found), "", *_targets(found), "", *_machine_lines(found)])
 
 
 def _speed_table(found: Report) -> list[str]:
     head = ["path", *(f"{tokens} tokens: {what}" for tokens in LENGTHS for what in ("p50 ms", "p99 ms", "a second"))]
     head += [f"`static` to it at {tokens}" for tokens in LENGTHS]
-    return _table([head, *(_row(found, path) for path in found.speeds)])
+    return table([head, *(_row(found, path) for path in found.speeds)])
 
 
 def _row(found: Report, path: str) -> list[str]:
@@ -115,24 +106,13 @@ def _row(found: Report, path: str) -> list[str]:
     return [*cells, *(["1", "1"] if ratios is None else [f"{ratio:.2g}" for ratio in ratios.values()])]
 
 
-def _goals_table(found: Report) -> list[str]:
-    rows = [(goal.text, f"{goal.measured:,.3g}", "holds" if goal.holds else "**missed**") for goal in found.goals]
-    return _table([("target of `static` on one core", "measured", ""), *rows])
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return [lines[0], "| --- |" + " ---: |" * (len(rows[0]) - 1), *lines[1:]]
+def _targets(found: Report) -> list[str]:
+    return goals_table("target of `static` on one core", found.goals)
 
 
 def _machine_lines(found: Report) -> list[str]:
-    machine = found.machine
-    versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
-    lines = [
+    return [
         f"One core; medians of {found.rounds} rounds in turns. p50 and p99 of one prompt at a time, all included;",
         f"prompts a second in batches of {BATCH}. The last columns are ratios of p50 within a round.",
-        f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib:g} GiB; Python {machine.python}, {versions}.",
+        *machine_lines(found.machine),
     ]
-    if machine.busy_before > _BUSY:
-        lines.append(f"Others took {machine.busy_before:.0%} of the cores before the start: run it again when idle.")
-    return lines
