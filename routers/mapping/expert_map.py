@@ -16,8 +16,8 @@ from routers.mapping.limits import Costs, Limits
 from routers.mapping.paired import PairedScores
 from routers.mapping.program import Program, shares, solve_with_margin
 
-# Without evidence an expert is taken to be this much worse than the default: enough to lose a tie.
-_A_TIE = 1e-6
+# Without evidence an expert is taken to be this much worse than the default: more than the price of size makes up for.
+_A_TIE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
