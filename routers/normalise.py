@@ -46,8 +46,8 @@ _CLOSING = re.compile(rf"(?:(?<=[\s,.!?;:-])(?:{_THANKS}|{_PLEASE})[\s,.!:)]*|[\
 # A clause is a courtesy where all of its words are of these, and one of the courteous.
 _COURTEOUS_WORDS = """
 afternoon answer appreciate appreciated asap ask asking assist cheers curious dear evening excuse grateful
-greetings hello help hey hi hope kindly morning ok okay please pls question questions sorry thank thanks thx
-wonder wondering
+greetings hello help hey hi hope kindly morning ok okay please pls plz question questions sorry thank thanks thx
+tia ty wonder wondering
 """
 _FILLING_WORDS = """
 a about advance again all an and any anyone are as at back be been bit bother bothering busy but can could day
@@ -59,6 +59,7 @@ there this time to today ton trouble u us very was we welcome well will with wou
 """
 _COURTEOUS = frozenset(_COURTEOUS_WORDS.split())
 _SMALL_TALK = _COURTEOUS | frozenset(_FILLING_WORDS.split())
+_LETTERS = re.compile(r"[a-z]+")
 _FIRST_CLAUSE = re.compile(r"\s*([\w'\u2019 ]{2,80}?)\s*(?:[:.!?,;]+|\s-+)\s+")
 _LAST_CLAUSE = re.compile(r"(?<=[.!?,;\n])\s*([\w'\u2019 ]{2,80})[\s.!?,;:)]*$")
 
@@ -158,6 +159,8 @@ def _courteous_opening(text: str, start: int) -> re.Match[str] | None:
 
 def _courteous_closing(text: str) -> re.Match[str] | None:
     start = max(0, len(text) - _LONGEST_CLOSING)
+    if text[-1:].isalnum() and _COURTEOUS.isdisjoint(_LETTERS.findall(text[start:].lower())):
+        return None  # most prompts: the searches below would look at every place for what is not there
     clause = _LAST_CLAUSE.search(text, start)
     return clause if clause and _courteous(clause[1]) else _CLOSING.search(text, start)
 
