@@ -23,7 +23,7 @@ from routers.encoders.encoder import Vectors
 
 COLUMNS = 8_192
 MAX_CHARS = 1_500  # bounds the time of a long prompt; its head says what is asked for
-CACHED_CHARS = 32  # bounds the memory of the cache: longer words seldom come back
+CACHED_CHARS = 32  # bounds the memory of the cache: longer chunks seldom come back
 SHORTEST_PIECE, LONGEST_PIECE = 2, 4
 
 Text = TypeVar("Text", str, bytes)
@@ -68,8 +68,9 @@ def _counted(columns: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[n
 
 def _grams(text: str) -> NDArray[np.uint32]:
     """The column of each gram of the text's first 1,500 characters; a column occurs as often as its grams do."""
+    chunks = text[:MAX_CHARS].lower().split()  # no word spans a space, and most chunks were in an earlier prompt
     words = [
-        _hashed(word) if len(word) <= CACHED_CHARS else _hash(word) for word in _WORD.findall(text[:MAX_CHARS].lower())
+        word for chunk in chunks for word in (_hashed(chunk) if len(chunk) <= CACHED_CHARS else _hash_chunk(chunk))
     ]
     pairs = [zlib.crc32(second.after_a_space, first.crc) for first, second in pairwise(words)]
     pieces = np.frombuffer(b"".join([word.columns for word in words]), dtype=np.uint32)
@@ -98,4 +99,8 @@ def _pieces(marked: Text) -> list[Text]:
     return [marked[start : start + length] for length in lengths for start in range(len(marked) - length + 1)]
 
 
-_hashed = lru_cache(maxsize=65_536)(_hash)  # most words of a prompt were in an earlier one
+def _hash_chunk(chunk: str) -> tuple[_Word, ...]:
+    return tuple(_hash(word) for word in _WORD.findall(chunk))
+
+
+_hashed = lru_cache(maxsize=65_536)(_hash_chunk)

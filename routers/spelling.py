@@ -30,6 +30,7 @@ class Spelling:
     _places: dict[str, int] = field(init=False, repr=False)
     _by_deletion: dict[str, list[str]] = field(init=False, repr=False)
     _meant: dict[str, str] = field(init=False, repr=False)
+    _changing: dict[str, bool] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         by_deletion: dict[str, list[str]] = {}
@@ -39,12 +40,29 @@ class Spelling:
         object.__setattr__(self, "_places", {word: place for place, word in enumerate(self.words)})
         object.__setattr__(self, "_by_deletion", by_deletion)
         object.__setattr__(self, "_meant", {})
+        object.__setattr__(self, "_changing", {})
 
     def correct(self, text: str) -> str:
         """`text` with the known words in place of slips; what is corrected becomes lower case."""
-        new = {word for word in _WORD.findall(text.lower()) if word not in self._places}
-        meant = {word: known for word in new if (known := self._known_word(word)) != word}
-        return _WORD.sub(lambda found: meant.get(found[0].lower(), found[0]), text) if meant else text
+        # No word spans a space, and most chunks were in an earlier prompt: whether one changes is asked once.
+        if not any(map(self._changes, text.split())):
+            return text
+        return _WORD.sub(self._meant_by, text)
+
+    def _changes(self, chunk: str) -> bool:
+        changes = self._changing.get(chunk)
+        if changes is None:
+            changes = _WORD.sub(self._meant_by, chunk) != chunk
+            if len(chunk) <= 2 * LONGEST:
+                if len(self._changing) >= REMEMBERED:
+                    self._changing.clear()
+                self._changing[chunk] = changes
+        return changes
+
+    def _meant_by(self, found: re.Match[str]) -> str:
+        word = found[0].lower()
+        meant = self._known_word(word)
+        return found[0] if meant == word else meant
 
     def _known_word(self, word: str) -> str:
         """The most frequent known word next to `word`; `word` where there is none, or where it is known itself."""
