@@ -100,7 +100,8 @@ def _pieces(marked: Text) -> list[Text]:
 
 
 def _hash_chunk(chunk: str) -> tuple[_Word, ...]:
-    return tuple(_hash(word) for word in _WORD.findall(chunk))
+    return tuple(_hashed_word(word) if len(word) <= CACHED_CHARS else _hash(word) for word in _WORD.findall(chunk))
 
 
+_hashed_word = lru_cache(maxsize=65_536)(_hash)
 _hashed = lru_cache(maxsize=65_536)(_hash_chunk)
