@@ -37,7 +37,7 @@ def group(vectors: Vectors, max_groups: int, seed: int) -> Grouping:
     one group where the best is not four standard deviations of the samples above them. The same seed gives the same
     groups.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # noqa: PLC0415 - discovery only
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415 - discovery only
 
     rng = np.random.default_rng(seed)
     points = _directions(vectors)

@@ -103,7 +103,7 @@ def _one_thread() -> Iterator[None]:
     """
     # Only libraries that are loaded can be limited, and each brings its own linear algebra.
     import sklearn.cluster  # noqa: F401, PLC0415  # as the import above
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # noqa: PLC0415  # as the import above
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415  # as the import above
 
     with threadpool_limits(limits=1):
         yield

@@ -241,7 +241,7 @@ class Stub:
 
     def as_routing(self) -> Routing:
         card = RouterCard(self._name, (self._name,), 0.0)
-        return Routing(self, {self._name: self._name}, "general", card)  # type: ignore[arg-type]
+        return Routing(self, {self._name: self._name}, "general", card)  # type: ignore[arg-type]  # a stub of a router
 
 
 async def test_a_request_under_way_ends_with_the_router_that_it_began_with(directory: Path) -> None:

@@ -36,7 +36,7 @@ async def test_the_whole_conversation_is_looked_at_where_the_last_message_is_sho
         {"role": "assistant", "content": "Drip, drop."},
         {"role": "user", "content": "And in French?"},
     ]
-    found = await decider.decide("coe", messages)  # type: ignore[arg-type]
+    found = await decider.decide("coe", messages)  # type: ignore[arg-type]  # lists are invariant
     assert found.expert == "poet"
     assert classifier.texts == ["Write a poem about rain.\nAnd in French?"]
 

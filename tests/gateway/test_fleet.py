@@ -71,7 +71,7 @@ async def test_the_picture_is_kept_fresh(make_report: MakeReport, monkeypatch: p
 
 
 async def fleet_of(*reports: object) -> Fleet:
-    fleet = Fleet([ScriptedSource(list(reports))])  # type: ignore[arg-type]
+    fleet = Fleet([ScriptedSource(list(reports))])  # type: ignore[arg-type]  # a scripted source
     await fleet.refresh()
     return fleet
 

@@ -22,7 +22,7 @@ def request(*, stream: bool = False) -> ChatRequest:
         include_usage=False,
         temperature=None,
         cache=None,
-        fields=fields,  # type: ignore[arg-type]
+        fields=fields,  # type: ignore[arg-type]  # lists are invariant
     )
 
 

@@ -205,7 +205,7 @@ def test_stages_are_told_in_order(word_encoder: StaticEncoder, make_prompts: Mak
 
 
 def test_the_linear_algebra_runs_on_one_thread_and_is_given_back() -> None:
-    from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_info, threadpool_limits
 
     from routers.training import _one_thread
 

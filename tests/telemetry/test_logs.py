@@ -24,7 +24,7 @@ def log_file(tmp_path: Path) -> Iterator[Path]:
     for name, (level, propagate) in before.items():
         logger = logging.getLogger(name)
         logger.handlers, logger.level, logger.propagate = [], level, propagate
-        logger.manager._clear_cache()  # type: ignore[attr-defined]
+        logger.manager._clear_cache()  # type: ignore[attr-defined]  # not in the stubs
 
 
 @pytest.fixture

@@ -62,12 +62,12 @@ async def start_worker(
                 "run_dir": tmp_path / "run",
                 "drain_timeout_s": 0.5,
             }
-            spec = WorkerSpec(**(values | settings))  # type: ignore[arg-type]
+            spec = WorkerSpec(**(values | settings))  # type: ignore[arg-type]  # each test names its own
             backoff = Backoff(first_s=0.05, longest_s=0.2, failures=3)
             worker = ExpertWorker(
                 spec,
                 worker_id=worker_id,
-                on_report=on_report,  # type: ignore[arg-type]
+                on_report=on_report,  # type: ignore[arg-type]  # tests keep reports as they like
                 command=scripted_command,
                 backoff=backoff,
             )

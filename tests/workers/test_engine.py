@@ -145,7 +145,7 @@ async def test_an_engine_that_hangs_at_its_start_is_ended_at_the_deadline(
 async def test_a_start_that_is_cancelled_leaves_no_process(engine: Callable[..., Engine]) -> None:
     one = engine("--hang-at-start")
     task = asyncio.create_task(one.start())
-    while one.pid is None:  # noqa: ASYNC110
+    while one.pid is None:  # noqa: ASYNC110 - nothing tells of it
         await asyncio.sleep(0.01)
     process = psutil.Process(one.pid)
     task.cancel()

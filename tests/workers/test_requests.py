@@ -9,7 +9,7 @@ from workers.spec import ExpertSpec, Sampling
 ASK = {"role": "user", "content": "hello"}
 
 
-def applied(request: dict[str, Any], system: str | None = None, sampling: Sampling = Sampling()) -> dict[str, Any]:  # noqa: B008
+def applied(request: dict[str, Any], system: str | None = None, sampling: Sampling = Sampling()) -> dict[str, Any]:  # noqa: B008 - frozen
     expert = ExpertSpec(name="expert", model="base", system=system, sampling=sampling)
     answer: dict[str, Any] = json.loads(ExpertRequest(expert, "served").apply(request))
     return answer
