@@ -135,10 +135,31 @@ class WorkerSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SwapReport:
+    """One change of what is resident on a device: `model` came in from `tier` and `evicted` left, in `seconds`.
+
+    `at` is its end, in seconds since 1970. `number` counts the swaps of one life of a worker, from 1. `error` says why
+    it failed; then what is resident is as the next report says.
+    """
+
+    number: int
+    at: float
+    model: str
+    tier: Tier
+    evicted: tuple[str, ...] = ()
+    seconds: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExpertReport:
     """One expert now. `running` and `waiting` count its requests; `error` says why it is failed.
 
     `adapter` is a digest of the adapter that answers, by which one can see that it was replaced; None without one.
+    A `ready` expert whose `tier` is not the device is made resident for a request, in about `swap_s` seconds.
+    `size_bytes` is of its weights; `room` says how many more requests would run at once; `wait_s` is how long one that
+    comes now is expected to wait, a swap included; `unload_in_s` is how long it stays when no request comes, None where
+    it stays.
     """
 
     name: str
@@ -149,6 +170,12 @@ class ExpertReport:
     waiting: int = 0
     error: str | None = None
     adapter: str | None = None
+    size_bytes: int = 0
+    room: int = 0
+    swap_s: float = 0.0
+    wait_s: float = 0.0
+    pinned: bool = False
+    unload_in_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +192,10 @@ class EngineReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerReport:
-    """One worker now. `epoch` grows with each start of the worker and so tells late reports of earlier starts apart."""
+    """One worker now. `epoch` grows with each start of the worker and so tells late reports of earlier starts apart.
+
+    `swaps` are the latest changes of what is resident, the newest last.
+    """
 
     worker_id: str
     group: str
@@ -174,6 +204,7 @@ class WorkerReport:
     epoch: int
     experts: tuple[ExpertReport, ...]
     engines: tuple[EngineReport, ...]
+    swaps: tuple[SwapReport, ...] = ()
 
     def to_json(self) -> bytes:
         return orjson.dumps(self)
@@ -185,7 +216,8 @@ class WorkerReport:
             raw = orjson.loads(data)
             experts = tuple(ExpertReport(**expert) for expert in raw.pop("experts"))
             engines = tuple(EngineReport(**engine) for engine in raw.pop("engines"))
-            return cls(experts=experts, engines=engines, **raw)
+            swaps = tuple(SwapReport(**{**swap, "evicted": tuple(swap["evicted"])}) for swap in raw.pop("swaps"))
+            return cls(experts=experts, engines=engines, swaps=swaps, **raw)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise SpecError(f"this is no worker report ({error}); were both sides updated?") from error
 
