@@ -8,11 +8,14 @@ WorkerError
 │   ├── ChecksumError       a file is not the one that the source names
 │   ├── ConversionError     a checkpoint could not be converted
 │   ├── AdapterRefusedError an adapter is torn, does not fit its base model, or the engine will not have it
+│   ├── CheckpointRefusedError  a checkpoint is damaged, or does not fit the engine whose weights it shall replace
 │   └── SourceCancelledError  resolving was stopped because its caller said so
 ├── EngineError             an engine process
 │   ├── EngineStartError    it did not become healthy; carries its last log lines
 │   ├── EngineDiedError     it ended while it was serving
-│   └── EngineAwayError     it does not run now, or does not answer
+│   ├── EngineAwayError     it does not run now, or does not answer
+│   ├── WeightsMismatchError  it does not hold the weights that it shall hold
+│   └── SleepUnsupportedError  it cannot give its device memory back and stay
 ├── ControlError            an expert cannot be loaded or unloaded
 │   ├── UnknownExpertError  the worker has no such expert
 │   └── NotUnloadableError  the expert is its model itself
@@ -66,6 +69,12 @@ class AdapterRefusedError(SourceError):
     code = "adapter_refused"
 
 
+class CheckpointRefusedError(SourceError):
+    """A checkpoint is damaged, or does not fit the engine whose weights it shall replace."""
+
+    code = "checkpoint_refused"
+
+
 class EngineError(WorkerError):
     """An engine process failed."""
 
@@ -86,6 +95,16 @@ class EngineDiedError(EngineError):
 
 class EngineAwayError(EngineError):
     """An engine does not run now, or does not answer."""
+
+
+class WeightsMismatchError(EngineError):
+    """An engine's weights are not those that it shall have, or are not known: it must be started again."""
+
+
+class SleepUnsupportedError(EngineError):
+    """An engine cannot give its device memory back and stay: it was not started for that, or the device is a CPU."""
+
+    code = "sleep_unsupported"
 
 
 class ControlError(WorkerError):

@@ -27,10 +27,15 @@ class TensorFileError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """`dtype` as safetensors names it (`BF16`), `shape` as saved: a linear layer's weight is (outputs, inputs)."""
+    """`dtype` as safetensors names it (`BF16`), `shape` as saved: a linear layer's weight is (outputs, inputs).
+
+    Its bytes are those from `begin` to before `end`, counted from the start of the file.
+    """
 
     dtype: str
     shape: tuple[int, ...]
+    begin: int
+    end: int
 
 
 def read_header(file: Path) -> dict[str, TensorInfo]:
@@ -44,29 +49,31 @@ def read_header(file: Path) -> dict[str, TensorInfo]:
     try:
         entries = orjson.loads(raw.rstrip(b" "))
         entries.pop("__metadata__", None)
-        tensors = {name: _tensor(entry) for name, entry in entries.items()}
-        spans = sorted(tuple(entry["data_offsets"]) for entry in entries.values())
-        sizes = {name: entry["data_offsets"][1] - entry["data_offsets"][0] for name, entry in entries.items()}
+        data = _LENGTH_BYTES + length
+        tensors = {name: _tensor(entry, data) for name, entry in entries.items()}
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise TensorFileError("its header cannot be read") from error
-    _refuse_gaps(spans, size - _LENGTH_BYTES - length)
+    _refuse_gaps(sorted((tensor.begin - data, tensor.end - data) for tensor in tensors.values()), size - data)
     for name, tensor in tensors.items():
         bits = _BITS.get(tensor.dtype)
-        if bits is not None and sizes[name] * 8 != math.prod(tensor.shape) * bits:
+        if bits is not None and (tensor.end - tensor.begin) * 8 != math.prod(tensor.shape) * bits:
             raise TensorFileError(f"tensor `{name}` does not have the bytes that its shape {list(tensor.shape)} needs")
     return tensors
 
 
-def _tensor(entry: dict[str, object]) -> TensorInfo:
-    dtype, shape = entry["dtype"], entry["shape"]
-    if not isinstance(dtype, str) or not isinstance(shape, list):
+def _tensor(entry: dict[str, object], data: int) -> TensorInfo:
+    dtype, shape, span = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or not isinstance(shape, list) or not isinstance(span, list):
         raise TypeError(entry)
     if not all(isinstance(length, int) and length >= 0 for length in shape):
         raise TypeError(entry)
-    return TensorInfo(dtype, tuple(shape))
+    begin, end = span
+    if not isinstance(begin, int) or not isinstance(end, int):
+        raise TypeError(entry)
+    return TensorInfo(dtype, tuple(shape), data + begin, data + end)
 
 
-def _refuse_gaps(spans: list[tuple[int, ...]], stored: int) -> None:
+def _refuse_gaps(spans: list[tuple[int, int]], stored: int) -> None:
     end = 0
     for begin, after in spans:
         if begin != end or after < begin:
