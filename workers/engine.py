@@ -25,6 +25,7 @@ from workers.errors import EngineStartError
 from workers.health import until_healthy, until_unhealthy
 from workers.reaper import reaped
 from workers.spec import Device, ModelSpec
+from workers.weights.arguments import replaceable_arguments, replaceable_environment
 
 ENGINE_URL = "http://engine"  # over a Unix socket the host is only a header
 MAX_SOCKET_PATH = 107  # bytes; the kernel's limit
@@ -34,13 +35,17 @@ _LAST_WORDS_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """What one engine is started with. `socket` is a path that it creates."""
+    """What one engine is started with. `socket` is a path that it creates.
+
+    `replaceable`: its weights can be replaced in place, by `workers.weights`.
+    """
 
     model: ModelSpec
     device: Device
     model_dir: Path
     socket: Path
     lora: LoraRoom | None = None
+    replaceable: bool = False
 
 
 EngineCommand: TypeAlias = Callable[[Launch], list[str]]
@@ -66,6 +71,8 @@ def engine_command(launch: Launch) -> list[str]:
         command += ["--max-num-seqs", str(model.max_num_seqs)]
     if launch.lora:
         command += lora_arguments(model, launch.lora)
+    if launch.replaceable:
+        command += replaceable_arguments()
     return [*command, *model.extra_args]
 
 
@@ -83,6 +90,8 @@ def engine_environment(launch: Launch, inherited: Mapping[str, str]) -> dict[str
     }
     if launch.lora:
         environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
+    if launch.replaceable:
+        environment |= replaceable_environment(launch.device, environment)
     if launch.device == "cpu":
         environment["VLLM_CPU_KVCACHE_SPACE"] = str(launch.model.kv_cache_gb)
     return environment | dict(launch.model.env)

@@ -1,8 +1,6 @@
 """Weights of one engine replaced in place: a family's checkpoints go in, an engine that answers as another comes out.
 
-    checkpoint   what a folder holds, and whether it fits the engine          no torch, in the worker
-    content      the digest of its bytes, and whether all are numbers         no torch, in the worker
-    fingerprint  what one forward pass says of the weights that are resident  no torch, in the worker
-    slot         the client: checks, fetches, replaces, verifies              no torch, in the worker
-    extension    the engine's side, with `host_copy` and `image`              torch, in the engine's process
+In the worker, without torch: `slot`, the client, on `checkpoint` (what a folder holds, and whether it fits), `content`
+(the digest of its bytes, and whether all are numbers) and `fingerprint` (what one forward pass tells of weights).
+In the engine's process: `extension`, on `host_store`, `host_copy` and `image`. `arguments` start it.
 """

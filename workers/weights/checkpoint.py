@@ -31,6 +31,8 @@ _IDLE = frozenset(
         *("gradient_checkpointing", "return_dict", "_from_model_config", "_commit_hash", "auto_map"),
     }
 )
+_SETTINGS = ("tokenizer.json", "tokenizer_config.json", "generation_config.json", "special_tokens_map.json")
+_TEXTS = ("chat_template.jinja", "tokenizer.model", "vocab.json", "merges.txt")
 _ROTARY = ("rope_theta", "rope_scaling", "rope_parameters")
 
 
@@ -42,6 +44,12 @@ class Checkpoint:
     files: tuple[Path, ...]
     tensors: Mapping[str, TensorInfo]
     config: Json
+
+    @property
+    def read_files(self) -> list[Path]:
+        """All files that tell whether it fits, also those that are judged beside the weights."""
+        others = (CONFIG_FILE, _INDEX, *_SETTINGS, *_TEXTS)
+        return [*self.files, *(file for name in others if (file := self.directory / name).is_file())]
 
     @property
     def nbytes(self) -> int:
@@ -115,7 +123,7 @@ def _refuse_other_texts(base: Path, other: Path) -> None:
 
     A folder that has no such file agrees to the engine's.
     """
-    for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json", "special_tokens_map.json"):
+    for name in _SETTINGS:
         if not (other / name).is_file() or _same_bytes(base / name, other / name):
             continue
         wanted = _read_json(base / name) if (base / name).is_file() else {}
@@ -123,7 +131,7 @@ def _refuse_other_texts(base: Path, other: Path) -> None:
             _refuse_other_config(_text_settings(wanted), _text_settings(_read_json(other / name)), name)
         except CheckpointRefusedError as error:
             raise CheckpointRefusedError(f"{error}; or delete the file, to serve it with the engine's own") from None
-    for name in ("chat_template.jinja", "tokenizer.model", "vocab.json", "merges.txt"):
+    for name in _TEXTS:
         if (other / name).is_file() and not _same_bytes(base / name, other / name):
             raise CheckpointRefusedError(
                 f"its `{name}` differs from the engine's: {_OWN_MODEL}; or delete the file, to serve it with the "

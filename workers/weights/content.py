@@ -6,7 +6,6 @@ files' sizes, places and times, so a check of one that is known costs microsecon
 
 import hashlib
 import logging
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +44,7 @@ _FLOATS = {
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """`digest`: SHA-256 of all files. `not_finite`: a tensor that holds NaN or infinity, or None."""
+    """`digest`: SHA-256 of all tensors, however they lie in files. `not_finite`: one that holds NaN or infinity."""
 
     digest: str
     not_finite: str | None
@@ -84,7 +83,7 @@ def write_record(file: Path, record: bytes) -> None:
             try:
                 partial.write(record)
                 partial.flush()
-                os.replace(partial.name, file)
+                Path(partial.name).replace(file)
             except BaseException:
                 Path(partial.name).unlink(missing_ok=True)
                 raise
@@ -101,31 +100,30 @@ def _recall(file: Path) -> Content | None:
 
 
 def _scan(files: Sequence[Path]) -> Content:
-    digest = hashlib.sha256()
+    tensors: list[tuple[str, str, tuple[int, ...], str]] = []
     not_finite: str | None = None
     piece = np.empty(_PIECE, dtype=np.uint8)
     for file in files:
-        header = sorted(read_header(file).items(), key=lambda item: item[1].begin)
         with file.open("rb", buffering=0) as opened:
-            digest.update(opened.read(header[0][1].begin if header else file.stat().st_size))
-            for name, tensor in header:
-                if not _absorb(opened, tensor, digest, piece) and not_finite is None:
-                    not_finite = name
-    return Content(digest.hexdigest(), not_finite)
+            for name, tensor in sorted(read_header(file).items(), key=lambda item: item[1].begin):
+                opened.seek(tensor.begin)
+                digest, finite = _read_tensor(opened, tensor, piece)
+                tensors.append((name, tensor.dtype, tensor.shape, digest))
+                not_finite = not_finite if finite else not_finite or name
+    return Content(hashlib.sha256(orjson.dumps(sorted(tensors))).hexdigest(), not_finite)
 
 
-def _absorb(opened: RawIOBase, tensor: TensorInfo, digest: "hashlib._Hash", piece: NDArray[np.uint8]) -> bool:
-    """Add the next tensor to `digest`; False where it holds something that is no number."""
-    floats = _FLOATS.get(tensor.dtype)
-    finite = True
+def _read_tensor(opened: RawIOBase, tensor: TensorInfo, piece: NDArray[np.uint8]) -> tuple[str, bool]:
+    """The digest of a tensor's bytes, and whether all of them are numbers."""
+    floats, digest, finite = _FLOATS.get(tensor.dtype), hashlib.sha256(), True
     left = tensor.end - tensor.begin
     while left:
         part = piece[: min(left, _PIECE)]
-        if opened.readinto(memoryview(part)) != part.size:
+        if opened.readinto(part.data) != part.size:
             raise OSError("a file ends too early")
-        digest.update(part)
+        digest.update(part.data)
         left -= part.size
         if floats and finite:
-            unsigned = np.iinfo(floats.kind).max >> 1
-            finite = int(np.bitwise_and(part.view(floats.kind), floats.kind(unsigned)).max()) < floats.limit
-    return finite
+            without_sign = floats.kind(np.iinfo(floats.kind).max >> 1)
+            finite = int(np.bitwise_and(part.view(floats.kind), without_sign).max()) < floats.limit
+    return digest.hexdigest(), finite

@@ -1,0 +1,284 @@
+"""The weights of one running engine: checkpoints of its family go in, and the engine answers as one of them.
+
+    disk ──fetch──▶ host copy ──replace──▶ resident weights ──verify──▶ its fingerprint, or an error
+      └──────────────replace──────────────▶
+
+Nothing that is not checked gets near the engine, and nothing that is not verified answers: `resident` is None from the
+moment on at which weights begin to change until they have given their fingerprint. The caller lets no request run in
+the engine meanwhile, and starts the engine again after an `EngineError`.
+"""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import aiohttp
+
+from workers.engine_control import EngineControl, EngineRefusedError, Json
+from workers.errors import CheckpointRefusedError, EngineAwayError, EngineError, WeightsMismatchError
+from workers.weights.checkpoint import Checkpoint, read_checkpoint, refuse_unlike
+from workers.weights.content import read_content, version_of
+from workers.weights.fingerprint import Fingerprint, FingerprintRecords, fingerprint_prompt, take_fingerprint
+
+_LOG = logging.getLogger("coe.engine")
+_POLL_S = 0.02
+_AGAIN = "the engine is started again"
+
+Tier: TypeAlias = Literal["disk", "host", "image"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """In seconds. `first_pass_s`: the first forward pass after a start, for which an engine may compile."""
+
+    fetch_s: float = 300.0
+    replace_s: float = 120.0
+    verify_s: float = 60.0
+    first_pass_s: float = 300.0
+    control_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """How a checkpoint became resident: from which tier, and how many seconds it took from the call to its return.
+
+    `check_s`, `load_s`, `reset_s` and `verify_s` are its parts. `image`: host memory too, in the kernels' own layout.
+    """
+
+    tier: Tier
+    seconds: float
+    check_s: float
+    load_s: float
+    reset_s: float
+    verify_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A checkpoint that was accepted, and the version of its files that was."""
+
+    checkpoint: Checkpoint
+    version: str
+    digest: str
+
+
+class WeightSlot:
+    """Of one engine in one life, and one event loop. Make it with `open`. Calls for one slot must not overlap.
+
+    All but `check` raise `EngineAwayError` where the engine has ended or does not answer in time.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        base_url: str,
+        *,
+        served_name: str,
+        base: Path,
+        cache_dir: Path,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        """`base`: the folder that the engine was started with. `cache_dir`: what was found out about checkpoints."""
+        self._control = EngineControl(session, base_url)
+        self._served_name = served_name
+        self._base_dir = base
+        self._cache_dir = cache_dir
+        self._timeouts = timeouts or Timeouts()
+        self._accepted: dict[Path, _Known] = {}
+        self._fetched: dict[str, str] = {}
+        self._resident: str | None = None
+        self._last: tuple[str, Fingerprint] | None = None
+        self._base: Checkpoint | None = None
+        self._records: FingerprintRecords | None = None
+        self._prompt: list[int] = []
+
+    @property
+    def resident(self) -> str | None:
+        """The name whose weights answer, verified; None while that is not known."""
+        return self._resident
+
+    async def open(self, name: str) -> None:
+        """Learn what the engine that has just started holds, and call it `name`.
+
+        Raises `CheckpointRefusedError` where the folder is not one whose weights could be replaced.
+        """
+        self._base = await asyncio.to_thread(read_checkpoint, self._base_dir)
+        self._prompt = fingerprint_prompt(_vocabulary(self._base))
+        known = await self._accept(self._base_dir)
+        [described, *_] = await self._control.call_workers("coe_weights_held", timeout_s=self._timeouts.control_s)
+        self._records = FingerprintRecords(self._cache_dir / "fingerprints", str(described["engine"]))
+        await self._verify(known, timeout_s=self._timeouts.first_pass_s)
+        self._resident = name
+
+    async def check(self, checkpoint: Path) -> int:
+        """The bytes that a host copy of the checkpoint in this folder takes. Raises `CheckpointRefusedError`.
+
+        Reads all of it the first time, and looks at its files' times after that.
+        """
+        return (await self._accept(checkpoint)).checkpoint.nbytes
+
+    async def fetch(self, name: str, checkpoint: Path) -> int:
+        """Bring the checkpoint into host memory as `name`; the bytes there, over all of the engine's workers.
+
+        Requests may run meanwhile. What was held as `name` is given back first. Raises `CheckpointRefusedError` where
+        the checkpoint cannot be read, or has no room.
+        """
+        known = await self._accept(checkpoint)
+        self._fetched.pop(name, None)
+        try:
+            async with asyncio.timeout(self._timeouts.fetch_s):
+                answers = await self._read(name, checkpoint)
+        except TimeoutError as error:
+            await self._abandon(name)
+            raise EngineAwayError(f"`{name}` is not in memory after {self._timeouts.fetch_s:.0f} s") from error
+        except asyncio.CancelledError:
+            await self._abandon(name)
+            raise
+        for answer in answers:
+            if refused := answer.get("refused"):
+                await self.drop(name)
+                raise CheckpointRefusedError(f"it cannot be held in memory ({refused}): free some, or copy it again")
+        if await asyncio.to_thread(version_of, known.checkpoint.read_files) != known.version:
+            await self.drop(name)
+            raise CheckpointRefusedError("it was written to while it was read: try again when it is complete")
+        self._fetched[name] = known.digest
+        return sum(int(str(answer["bytes"])) for answer in answers)
+
+    async def drop(self, name: str) -> int:
+        """Give back the host memory of `name`, which may be none; the bytes."""
+        self._fetched.pop(name, None)
+        answers = await self._control.call_workers("coe_weights_drop", name, timeout_s=self._timeouts.control_s)
+        return sum(int(str(answer["bytes"])) for answer in answers)
+
+    async def held(self) -> dict[str, int]:
+        """Bytes of host memory by name, over all of the engine's workers. An image may take other bytes than a copy."""
+        total: dict[str, int] = {}
+        for answer in await self._control.call_workers("coe_weights_held", timeout_s=self._timeouts.control_s):
+            held = answer["held"]
+            assert isinstance(held, dict)
+            for name, size in held.items():
+                total[name] = total.get(name, 0) + int(size)
+        return total
+
+    async def replace(self, name: str, checkpoint: Path) -> Replaced:
+        """Let the engine answer as this checkpoint; from the host copy of `name` where one of the same content is held.
+
+        Raises `CheckpointRefusedError`, and then the resident weights stay. After any other error, and after a
+        cancellation, `resident` is None: start the engine again, or replace once more. `WeightsMismatchError`: what
+        the engine holds now is not what it should be. A host copy that does not verify is given back, and the
+        checkpoint read from disk, before that is said.
+        """
+        began = time.perf_counter()
+        known = await self._accept(checkpoint)
+        checked = time.perf_counter()
+        self._resident = None
+        if self._fetched.get(name) == known.digest:
+            try:
+                done = await self._replace(name, known, "host")
+            except WeightsMismatchError as error:
+                _LOG.warning("the host copy of `%s` is given back: %s", name, error)
+                await self.drop(name)
+                done = await self._replace(name, known, "disk")
+        else:
+            done = await self._replace(name, known, "disk")
+        self._resident = name
+        return Replaced(
+            done.tier, time.perf_counter() - began, checked - began, done.load_s, done.reset_s, done.verify_s
+        )
+
+    async def _replace(self, name: str, known: _Known, source: Tier) -> Replaced:
+        timeouts, began = self._timeouts, time.perf_counter()
+        folder = str(known.checkpoint.directory)
+        try:
+            [answer, *_] = await self._control.call_workers(
+                "coe_weights_replace", name, folder, source, timeout_s=timeouts.replace_s
+            )
+            loaded = time.perf_counter()
+            done = await self._control.post("/reset_prefix_cache", timeout_s=timeouts.control_s)
+        except EngineRefusedError as error:
+            raise WeightsMismatchError(f"the weights were not replaced ({error}): {_AGAIN}") from error
+        if done.get("success") is not True:
+            raise WeightsMismatchError(f"requests ran while the weights were replaced: {_AGAIN}")
+        reset = time.perf_counter()
+        if source == "disk" and await asyncio.to_thread(version_of, known.checkpoint.read_files) != known.version:
+            raise WeightsMismatchError(f"the checkpoint was written to while it was loaded: {_AGAIN}")
+        await self._verify(known, timeout_s=timeouts.verify_s)
+        ended = time.perf_counter()
+        return Replaced(_tier(answer), ended - began, 0.0, loaded - began, reset - loaded, ended - reset)
+
+    async def _verify(self, known: _Known, *, timeout_s: float) -> None:
+        assert self._records is not None, "open the slot before its weights are replaced"
+        found = await take_fingerprint(self._control, self._served_name, self._prompt, timeout_s=timeout_s)
+        expected = await asyncio.to_thread(self._records.find, known.digest)
+        if expected and not self._records.matches(expected, found):
+            raise WeightsMismatchError(
+                f"the weights of `{known.checkpoint.directory}` answer otherwise than when they were first loaded, by "
+                f"{expected.distance(found):.3g} nats: {_AGAIN}"
+            )
+        if not expected:
+            if self._last and self._last[0] != known.digest and self._last[1] == found:
+                raise WeightsMismatchError(f"the engine still answers as before: {_AGAIN}")
+            await asyncio.to_thread(self._records.add, known.digest, found)
+        self._last = (known.digest, found)
+
+    async def _accept(self, folder: Path) -> _Known:
+        known = self._accepted.get(folder)
+        try:
+            if known and await asyncio.to_thread(version_of, known.checkpoint.read_files) == known.version:
+                return known
+            known = self._accepted[folder] = await asyncio.to_thread(self._judge, folder)
+        except OSError as error:
+            raise CheckpointRefusedError(f"the checkpoint in `{folder}` cannot be read ({error})") from error
+        except CheckpointRefusedError as error:
+            raise CheckpointRefusedError(f"the checkpoint in `{folder}` is refused: {error}") from error
+        return known
+
+    def _judge(self, folder: Path) -> _Known:
+        assert self._base is not None, "open the slot before it judges checkpoints"
+        checkpoint = read_checkpoint(folder)
+        if folder != self._base_dir:
+            refuse_unlike(self._base, checkpoint)
+        version = version_of(checkpoint.read_files)
+        content = read_content(checkpoint.files, self._cache_dir / "checkpoints")
+        if content.not_finite:
+            raise CheckpointRefusedError(
+                f"`{content.not_finite}` holds NaN or infinity: its training failed, take an earlier checkpoint"
+            )
+        return _Known(checkpoint, version, content.digest)
+
+    async def _read(self, name: str, folder: Path) -> list[Json]:
+        timeout_s = self._timeouts.control_s
+        await self._control.call_workers("coe_weights_fetch", name, str(folder), timeout_s=timeout_s)
+        while True:
+            answers = await self._control.call_workers("coe_weights_fetched", name, timeout_s=timeout_s)
+            if all(answers):
+                return answers
+            await asyncio.sleep(_POLL_S)
+
+    async def _abandon(self, name: str) -> None:
+        """Also while this task is being cancelled: the engine must not go on holding what nobody counts."""
+        try:
+            await asyncio.shield(self.drop(name))
+        except EngineError as error:
+            _LOG.warning("what was fetched of `%s` may still be held: %s", name, error)
+
+
+def _tier(answer: Json) -> Tier:
+    match answer.get("tier"):
+        case "image":
+            return "image"
+        case "host":
+            return "host"
+        case _:
+            return "disk"
+
+
+def _vocabulary(checkpoint: Checkpoint) -> int:
+    text = checkpoint.config.get("text_config")
+    for config in (checkpoint.config, text if isinstance(text, dict) else {}):
+        if isinstance(size := config.get("vocab_size"), int) and size > 0:
+            return size
+    raise CheckpointRefusedError("its `config.json` has no `vocab_size`: an engine of its own cannot be verified")
