@@ -97,11 +97,12 @@ def _mapped(files: list[Path]) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _describe(worker: WeightsExtension) -> str:
-    """Begins with the kind of device."""
-    model, parallel = worker.vllm_config.model_config, worker.vllm_config.parallel_config
-    on_gpu = worker.device.type == "cuda"
-    device = torch.cuda.get_device_name(worker.device) if on_gpu else torch.backends.cpu.get_cpu_capability()
-    return (
-        f"{worker.device.type} {device}, torch {torch.__version__}, {torch.get_num_threads()} threads, {model.dtype}, "
-        f"{model.quantization}, {parallel.tensor_parallel_size}x{parallel.pipeline_parallel_size}"
-    )
+    """Begins with the kind of device. vLLM's own hash covers its version and all settings that change computation."""
+    device = torch.cuda.get_device_name(worker.device) if worker.device.type == "cuda" else _cpu_model()
+    settings = worker.vllm_config.compute_hash()
+    return f"{worker.device.type} {device}, torch {torch.__version__}, {torch.get_num_threads()} threads, {settings}"
+
+
+def _cpu_model() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")

@@ -62,12 +62,12 @@ async def take_fingerprint(
 class FingerprintRecords:
     """The first fingerprint of every checkpoint, by the digest of its content, in memory and in `folder`.
 
-    `engine` describes all else that the numbers depend on; records of another engine are not met.
+    `engine` and `prompt` are all else that the numbers depend on; records of others are not met.
     """
 
-    def __init__(self, folder: Path, engine: str) -> None:
-        self._folder = folder
-        self._engine = hashlib.sha256(engine.encode()).hexdigest()[:16]
+    def __init__(self, folder: Path, engine: str, prompt: Sequence[int]) -> None:
+        self.folder = folder
+        self._engine = hashlib.sha256(f"{engine} {prompt}".encode()).hexdigest()[:16]
         self._tolerance = _GPU_TOLERANCE if engine.startswith("cuda") else 0.0
         self._known: dict[str, Fingerprint] = {}
 
@@ -84,7 +84,7 @@ class FingerprintRecords:
         write_record(self._file(digest), orjson.dumps(fingerprint))
 
     def _file(self, digest: str) -> Path:
-        return self._folder / f"{digest}-{self._engine}.json"
+        return self.folder / f"{digest}-{self._engine}.json"
 
     def _read(self, digest: str) -> Fingerprint | None:
         try:

@@ -45,14 +45,13 @@ class Timeouts:
 class Replaced:
     """How a checkpoint became resident: from which tier, and how many seconds it took from the call to its return.
 
-    `check_s`, `load_s`, `reset_s` and `verify_s` are its parts. `image`: host memory too, in the kernels' own layout.
+    `check_s`, `load_s` and `verify_s` are its parts. `image`: host memory too, in the kernels' own layout.
     """
 
     tier: Tier
     seconds: float
     check_s: float
     load_s: float
-    reset_s: float
     verify_s: float
 
 
@@ -109,8 +108,8 @@ class WeightSlot:
         self._prompt = fingerprint_prompt(_vocabulary(self._base))
         known = await self._accept(self._base_dir)
         [described, *_] = await self._control.call_workers("coe_weights_held", timeout_s=self._timeouts.control_s)
-        self._records = FingerprintRecords(self._cache_dir / "fingerprints", str(described["engine"]))
-        await self._verify(known, timeout_s=self._timeouts.first_pass_s)
+        self._records = FingerprintRecords(self._cache_dir / "fingerprints", str(described["engine"]), self._prompt)
+        await self._compare(known, timeout_s=self._timeouts.first_pass_s)
         self._resident = name
 
     async def check(self, checkpoint: Path) -> int:
@@ -141,7 +140,7 @@ class WeightSlot:
             if refused := answer.get("refused"):
                 await self.drop(name)
                 raise CheckpointRefusedError(f"it cannot be held in memory ({refused}): free some, or copy it again")
-        if await asyncio.to_thread(version_of, known.checkpoint.read_files) != known.version:
+        if await self._version(known.checkpoint) != known.version:
             await self.drop(name)
             raise CheckpointRefusedError("it was written to while it was read: try again when it is complete")
         self._fetched[name] = known.digest
@@ -172,51 +171,64 @@ class WeightSlot:
         checkpoint read from disk, before that is said.
         """
         began = time.perf_counter()
-        known = await self._accept(checkpoint)
+        await self._accept(checkpoint)
         checked = time.perf_counter()
-        self._resident = None
-        if self._fetched.get(name) == known.digest:
-            try:
-                done = await self._replace(name, known, "host")
-            except WeightsMismatchError as error:
-                _LOG.warning("the host copy of `%s` is given back: %s", name, error)
-                await self.drop(name)
-                done = await self._replace(name, known, "disk")
-        else:
-            done = await self._replace(name, known, "disk")
-        self._resident = name
-        return Replaced(
-            done.tier, time.perf_counter() - began, checked - began, done.load_s, done.reset_s, done.verify_s
-        )
+        try:
+            tier = await self.load(name, checkpoint)
+            loaded = time.perf_counter()
+            await self.verify(name, checkpoint)
+        except WeightsMismatchError as error:
+            if name not in self._fetched:
+                raise
+            _LOG.warning("the host copy of `%s` is given back: %s", name, error)
+            await self.drop(name)
+            tier = await self.load(name, checkpoint)
+            loaded = time.perf_counter()
+            await self.verify(name, checkpoint)
+        ended = time.perf_counter()
+        return Replaced(tier, ended - began, checked - began, loaded - checked, ended - loaded)
 
-    async def _replace(self, name: str, known: _Known, source: Tier) -> Replaced:
-        timeouts, began = self._timeouts, time.perf_counter()
-        folder = str(known.checkpoint.directory)
+    async def load(self, name: str, checkpoint: Path) -> Tier:
+        """The first half of `replace`: `resident` is None until `verify`, before which no request must run."""
+        known = await self._accept(checkpoint)
+        held = self._fetched.get(name) == known.digest
+        self._resident = None
         try:
             [answer, *_] = await self._control.call_workers(
-                "coe_weights_replace", name, folder, source, timeout_s=timeouts.replace_s
+                "coe_weights_replace",
+                name,
+                str(known.checkpoint.directory),
+                "host" if held else "disk",
+                timeout_s=self._timeouts.replace_s,
             )
-            loaded = time.perf_counter()
-            done = await self._control.post("/reset_prefix_cache", timeout_s=timeouts.control_s)
         except EngineRefusedError as error:
             raise WeightsMismatchError(f"the weights were not replaced ({error}): {_AGAIN}") from error
+        if not held and await self._version(known.checkpoint) != known.version:
+            raise WeightsMismatchError(f"the checkpoint was written to while it was loaded: {_AGAIN}")
+        return _tier(answer)
+
+    async def verify(self, name: str, checkpoint: Path) -> None:
+        """The second half: forget what was cached of other weights, and see that these answer as they did at first."""
+        self._resident = None
+        known = await self._accept(checkpoint)
+        try:
+            done = await self._control.post("/reset_prefix_cache", timeout_s=self._timeouts.control_s)
+        except EngineRefusedError as error:
+            raise WeightsMismatchError(f"what was cached was not forgotten ({error}): {_AGAIN}") from error
         if done.get("success") is not True:
             raise WeightsMismatchError(f"requests ran while the weights were replaced: {_AGAIN}")
-        reset = time.perf_counter()
-        if source == "disk" and await asyncio.to_thread(version_of, known.checkpoint.read_files) != known.version:
-            raise WeightsMismatchError(f"the checkpoint was written to while it was loaded: {_AGAIN}")
-        await self._verify(known, timeout_s=timeouts.verify_s)
-        ended = time.perf_counter()
-        return Replaced(_tier(answer), ended - began, 0.0, loaded - began, reset - loaded, ended - reset)
+        await self._compare(known, timeout_s=self._timeouts.verify_s)
+        self._resident = name
 
-    async def _verify(self, known: _Known, *, timeout_s: float) -> None:
-        assert self._records is not None, "open the slot before its weights are replaced"
+    async def _compare(self, known: _Known, *, timeout_s: float) -> None:
+        assert self._records is not None, "open the slot before its weights are verified"
         found = await take_fingerprint(self._control, self._served_name, self._prompt, timeout_s=timeout_s)
         expected = await asyncio.to_thread(self._records.find, known.digest)
         if expected and not self._records.matches(expected, found):
             raise WeightsMismatchError(
                 f"the weights of `{known.checkpoint.directory}` answer otherwise than when they were first loaded, by "
-                f"{expected.distance(found):.3g} nats: {_AGAIN}"
+                f"{expected.distance(found):.3g} nats: {_AGAIN}; where that does not help, delete "
+                f"`{self._records.folder}`"
             )
         if not expected:
             if self._last and self._last[0] != known.digest and self._last[1] == found:
@@ -224,11 +236,17 @@ class WeightSlot:
             await asyncio.to_thread(self._records.add, known.digest, found)
         self._last = (known.digest, found)
 
+    async def _version(self, checkpoint: Checkpoint) -> str | None:
+        try:
+            return await asyncio.to_thread(version_of, checkpoint.read_files)
+        except OSError:
+            return None
+
     async def _accept(self, folder: Path) -> _Known:
         known = self._accepted.get(folder)
+        if known and await self._version(known.checkpoint) == known.version:
+            return known
         try:
-            if known and await asyncio.to_thread(version_of, known.checkpoint.read_files) == known.version:
-                return known
             known = self._accepted[folder] = await asyncio.to_thread(self._judge, folder)
         except OSError as error:
             raise CheckpointRefusedError(f"the checkpoint in `{folder}` cannot be read ({error})") from error
