@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from coe.config.load import LoadedConfig
-from coe.config.references import Problem
+from coe.config.problem import Problem
 from coe.config.specs import absolute_source
 from coe.routing import load_routing
 from coe.runtime import cache_directory

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from coe.config.load import LoadedConfig
 from coe.config.models import Config
-from coe.config.references import Problem
+from coe.config.problem import Problem
 from coe.telemetry.logs import get_logger
 from routers.artefact import recover_artefact, version_of
 from routers.errors import ArtefactError, EncoderError

@@ -26,7 +26,7 @@ import httpx
 import orjson
 
 from coe.config.load import LoadedConfig
-from coe.config.references import Problem
+from coe.config.problem import Problem
 from coe.errors import StartupError
 from coe.runtime import Runtime, cache_directory
 from coe.store.embedded import EmbeddedRedis

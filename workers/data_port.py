@@ -6,24 +6,33 @@ closes the other side of the same request at once. What a failure looks like is 
 
 import hmac
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 import aiohttp
 from aiohttp import web
 
-from workers.admission import Admission
 from workers.answers import StreamFailedError, StreamNames, named_body
-from workers.errors import QueueFullError, QueueTimeoutError
+from workers.errors import NotResidentError, QueueFullError, QueueTimeoutError
 from workers.openai_errors import Failure, RefusedError, engine_died, relayed
 from workers.requests import ExpertRequest, Request, RequestFormatError, read_request
 
 TOKEN_HEADER = "x-coe-token"  # noqa: S105  a name, not a secret
+SWAP_HEADER = "x-coe-swap-ms"
 _LARGEST_REQUEST = 64 * 2**20  # bytes; images come inside requests
 _SHUTDOWN_S = 1.0
 _RETRY_S = 5.0
 _LOST = (aiohttp.ClientError, OSError, TimeoutError)
 _DRAINING = Failure(503, "draining", "this worker is being stopped: ask another one", _RETRY_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """An expert that stays resident: how to ask its engine, and what the request waited for its weights."""
+
+    asking: ExpertRequest
+    swap_s: float = 0.0
 
 
 class Servable(Protocol):
@@ -32,16 +41,17 @@ class Servable(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def admission(self) -> Admission: ...
-    @property
     def session(self) -> aiohttp.ClientSession: ...
     @property
     def base_url(self) -> str: ...
     def refusal(self) -> Failure | None:
         """Why it cannot answer now, or None where it can."""
 
-    def lease(self) -> AbstractContextManager[ExpertRequest]:
-        """Keep the expert in its engine for one request. Raises `RefusedError` where it cannot answer now."""
+    def lease(self) -> AbstractAsyncContextManager[Lease]:
+        """Wait for the expert's turn, then keep it resident for one request.
+
+        Raises `AdmissionError`, or `RefusedError` where the expert cannot answer now.
+        """
         ...
 
 
@@ -95,15 +105,16 @@ class DataPort:
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         try:
             expert, asked = await self._accepted(request)
-            async with expert.admission.slot():
-                with expert.lease() as asking:  # what was ready before the wait may have gone since
-                    return await _forward(request, expert, asking.apply(asked))
+            async with expert.lease() as lease:
+                return await _forward(request, expert, lease.asking.apply(asked), _swap_header(lease))
         except RefusedError as error:
             return _reply(error.failure)
         except QueueFullError as error:
             return _reply(Failure(429, "queue_full", str(error), error.retry_after_s))
         except QueueTimeoutError as error:
             return _reply(Failure(503, "queue_timeout", str(error), error.retry_after_s))
+        except NotResidentError as error:
+            return _reply(Failure(503, "expert_unavailable", str(error), error.retry_after_s))
 
     async def _accepted(self, request: web.Request) -> tuple[Servable, Request]:
         self._authorise(request)
@@ -131,7 +142,9 @@ class DataPort:
             raise RefusedError(Failure(401, "invalid_token", needed))
 
 
-async def _forward(request: web.Request, expert: Servable, body: bytes) -> web.StreamResponse:
+async def _forward(
+    request: web.Request, expert: Servable, body: bytes, headers: Mapping[str, str]
+) -> web.StreamResponse:
     try:
         upstream = await _ask(request, expert, body)
     except _LOST as error:
@@ -140,9 +153,9 @@ async def _forward(request: web.Request, expert: Servable, body: bytes) -> web.S
         if upstream.status >= 400:
             raise RefusedError(relayed(upstream.status, await upstream.read()))
         if upstream.content_type == "text/event-stream":
-            return await _stream(request, expert, upstream)
+            return await _stream(request, expert, upstream, headers)
         answer = named_body(await upstream.read(), expert.name)
-        return web.Response(body=answer, content_type=upstream.content_type)
+        return web.Response(body=answer, content_type=upstream.content_type, headers=headers)
     except aiohttp.ClientPayloadError as error:
         raise RefusedError(engine_died()) from error
     finally:
@@ -159,11 +172,13 @@ async def _ask(request: web.Request, expert: Servable, body: bytes) -> aiohttp.C
         return await expert.session.post(url, data=body, headers=headers)
 
 
-async def _stream(request: web.Request, expert: Servable, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
+async def _stream(
+    request: web.Request, expert: Servable, upstream: aiohttp.ClientResponse, headers: Mapping[str, str]
+) -> web.StreamResponse:
     names = StreamNames(expert.name)
     # Headers wait for the first bytes, so that a failure until then still has its status.
     first = names.feed(await upstream.content.readany())
-    response = web.StreamResponse(headers={"content-type": "text/event-stream", "cache-control": "no-cache"})
+    response = web.StreamResponse(headers={"content-type": "text/event-stream", "cache-control": "no-cache", **headers})
     await response.prepare(request)
     if first:
         await response.write(first)
@@ -180,6 +195,10 @@ async def _stream(request: web.Request, expert: Servable, upstream: aiohttp.Clie
         await response.write(last)
         await response.write_eof()
     return response
+
+
+def _swap_header(lease: Lease) -> Mapping[str, str]:
+    return {SWAP_HEADER: f"{lease.swap_s * 1000:.1f}"} if lease.swap_s else {}
 
 
 def _reply(failure: Failure) -> web.Response:

@@ -21,7 +21,8 @@ WorkerError
 │   └── NotUnloadableError  the expert is its model itself
 └── AdmissionError          a request was not let in; carries the seconds after which to try again
     ├── QueueFullError      as many requests wait as may
-    └── QueueTimeoutError   it waited as long as it may
+    ├── QueueTimeoutError   it waited as long as it may
+    └── NotResidentError    what it needs could not be brought onto the device
 """
 
 from typing import ClassVar
@@ -137,3 +138,7 @@ class QueueFullError(AdmissionError):
 
 class QueueTimeoutError(AdmissionError):
     """The request waited for its turn as long as it may."""
+
+
+class NotResidentError(AdmissionError):
+    """The weights that the request needs could not be brought onto the device."""

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,8 @@ from workers.engine_adapters import EngineAdapters
 from workers.errors import AdapterRefusedError, EngineAwayError, EngineStartError, SourceError
 from workers.health import is_healthy, until_unhealthy
 from workers.sources import resolve
-from workers.spec import Device, ExpertSpec, ModelSpec
+from workers.spec import Device, ExpertSpec, ModelSpec, Tier
+from workers.weights.slot import WeightSlot
 
 _LOG = logging.getLogger("coe.engine")
 _DEADLY = 2  # an adapter may have been loaded when the engine died of something else, once
@@ -35,11 +36,13 @@ _ATTACHED_PATIENCE_S = 10.0
 class OwnEngine:
     """Resolves the sources, then runs an engine with them.
 
+    `models` are of one family; the engine starts with the one named `first`, and the others can take its place.
     `wanted` names the experts whose adapters are loaded at its start; `broken` comes to name those of them whose
     adapter is refused, and why. `deaths` counts, over all lives, how often the engine ended while it loaded an adapter.
     """
 
-    model: ModelSpec
+    models: Mapping[str, ModelSpec]
+    first: str
     experts: Sequence[ExpertSpec]
     wanted: Collection[str]
     device: Device
@@ -50,7 +53,19 @@ class OwnEngine:
     broken: dict[str, str] = field(default_factory=dict)
     deaths: Counter[str] = field(default_factory=Counter)
     adapters: EngineAdapters | None = None
+    weights: WeightSlot | None = None
     _engine: Engine | None = None
+    _unfit: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    @property
+    def model(self) -> ModelSpec:
+        """The one that it was started with, whose name it answers to whatever its weights are."""
+        return self.models[self.first]
+
+    @property
+    def resident(self) -> str | None:
+        """The model whose weights it has; None while that is not certain."""
+        return self.weights.resident if self.weights else self.first
 
     @property
     def pid(self) -> int | None:
@@ -59,9 +74,25 @@ class OwnEngine:
     async def start(self) -> None:
         model_dir = await self._resolved(self.model.source)
         room = await self._room()
-        launch = Launch(model=self.model, device=self.device, model_dir=model_dir, socket=self.socket, lora=room)
+        launch = Launch(
+            model=self.model,
+            device=self.device,
+            model_dir=model_dir,
+            socket=self.socket,
+            lora=room,
+            replaceable=len(self.models) > 1,
+        )
         self._engine = Engine(launch, command=self.command)
         await self._engine.start()
+        if launch.replaceable:
+            self.weights = WeightSlot(
+                self.session,
+                ENGINE_URL,
+                served_name=self.model.base_name,
+                base=model_dir,
+                cache_dir=self.cache_dir,
+            )
+            await self.weights.open(self.first)
         if room:
             folder = self.socket.with_suffix(".adapters")
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)  # of a worker that was killed
@@ -77,13 +108,45 @@ class OwnEngine:
 
     async def wait(self) -> str:
         assert self._engine is not None, "start before waiting for the end"
-        return await self._engine.wait()
+        ended = asyncio.create_task(self._engine.wait())
+        try:
+            await asyncio.wait((ended, self._unfit), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
+        return self._unfit.result() if self._unfit.done() else ended.result()
 
     async def stop(self) -> None:
         if self._engine:
             await self._engine.stop()
         if self.adapters:
             await self.adapters.close()
+
+    async def replace(self, name: str, *, keep: bool) -> Tier:
+        """Put the weights of the model `name` in the place of the present ones; nothing may run in the engine.
+
+        `keep`: leave a copy of them in host memory. Returns the tier that they came from. Raises `SourceError`, then
+        the present ones stay; else `EngineError`, and the engine is started again.
+        """
+        assert self.weights is not None, "only a family's engine can change its weights"
+        try:
+            directory = await self._resolved(self.models[name].source)
+            if keep and name not in self.weights.copies:
+                await self.weights.fetch(name, directory)
+            tier = (await self.weights.replace(name, directory)).tier
+            return "disk" if tier == "disk" else "host"
+        finally:
+            if self.weights.resident is None and not self._unfit.done():
+                self._unfit.set_result(f"the engine of `{name}` has weights that are not certain: it is started again")
+
+    async def fetch(self, name: str) -> None:
+        """Copy the model's weights to host memory. Raises `SourceError` or `EngineError`."""
+        assert self.weights is not None, "only a family's engine keeps copies"
+        await self.weights.fetch(name, await self._resolved(self.models[name].source))
+
+    async def drop(self, name: str) -> None:
+        """Forget the copy in host memory. Raises `EngineError`."""
+        assert self.weights is not None, "only a family's engine keeps copies"
+        await self.weights.drop(name)
 
     async def load(self, expert: ExpertSpec) -> bool:
         """Load the expert's adapter as it is now; False where the same one is held.

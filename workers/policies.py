@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from workers.spec import Tier
+from workers.spec import MemorySpec, Tier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,8 @@ class Policy(Protocol):
 
     def choose(self, memory: Memory, now: float) -> Choice:
         """What to do now. Asked again after each `Serve`, request, end of a request or load, never while a swap is
-        under way."""
+        under way.
+        """
         ...
 
     def leaves_host(self, memory: Memory, now: float) -> list[str]:
@@ -158,3 +159,8 @@ class FcfsLru:
     def prefetch(self, memory: Memory, now: float) -> str | None:
         """Nothing."""
         return None
+
+
+def make_policy(memory: MemorySpec) -> Policy:
+    """The policy that `memory` names, with its settings."""
+    return FcfsLru()

@@ -5,8 +5,8 @@ Only that names agree is checked here; every other value is judged where it is u
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -17,7 +17,7 @@ from workers.errors import SpecError
 Device: TypeAlias = Literal["cpu", "gpu"]
 ExpertState: TypeAlias = Literal["loading", "ready", "failed", "draining", "unloaded"]
 LoadTime: TypeAlias = Literal["start", "request"]
-EngineState: TypeAlias = Literal["starting", "ready", "backoff", "failed", "stopped"]
+EngineState: TypeAlias = Literal["starting", "ready", "backoff", "failed", "stopped", "parked"]
 Tier: TypeAlias = Literal["device", "host", "disk"]
 SamplingValue: TypeAlias = float | int | list[str]
 
@@ -52,6 +52,8 @@ class ModelSpec:
 
     `source` is read by `workers.sources`. With `url` no engine is started: the OpenAI server there is asked for
     `served_name` (default: `name`), and the engine settings have no effect. None means the engine's own default.
+    Models of one `family` share an engine, whose weights are replaced in place. `device_bytes` is what the engine takes
+    of the device in all, and `idle_s` how long it stays there unused; None: for ever.
     """
 
     name: str
@@ -69,18 +71,27 @@ class ModelSpec:
     extra_args: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     start_timeout_s: float = 600.0
+    family: str | None = None
+    device_bytes: int = 0
+    idle_s: float | None = None
 
     @property
     def base_name(self) -> str:
         """The name under which the engine answers for the model without an adapter."""
         return self.served_name or self.name
 
+    @property
+    def engine(self) -> str:
+        """The name of the engine that it shares with its family, or has alone."""
+        return self.family or self.name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpertSpec:
     """A model, an adapter or none, a system prompt or none, and sampling defaults, under one name.
 
-    `load`: when the adapter goes into the engine, at its start or at a request for it.
+    `load`: when the adapter goes into the engine, at its start or at a request for it. `pinned`: once resident, its
+    model stays so.
     """
 
     name: str
@@ -89,6 +100,26 @@ class ExpertSpec:
     load: LoadTime = "start"
     system: str | None = None
     sampling: Sampling = Sampling()
+    pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemorySpec:
+    """What weights may take of a worker's memory, and how they come and go.
+
+    `device_bytes` and `host_bytes` are for what is resident and for copies in host memory; None: without limit. Of each
+    set of models in `exclusive` at most one is resident. `preload` names the models that are resident first. The rest
+    are the policy's: see `workers.policies`.
+    """
+
+    device_bytes: int | None = None
+    host_bytes: int = 0
+    exclusive: tuple[frozenset[str], ...] = ()
+    preload: tuple[str, ...] = ()
+    policy: str = "default"
+    quantum_s: float | None = None
+    max_wait_s: float | None = None
+    swaps_per_minute: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,14 +142,26 @@ class WorkerSpec:
     max_queued: int = 64
     queue_timeout_s: float = 60.0
     drain_timeout_s: float = 30.0
+    memory: MemorySpec = MemorySpec()
+
+    @property
+    def families(self) -> Mapping[str, tuple[ModelSpec, ...]]:
+        """The models of each engine, by the engine's name."""
+        found: dict[str, tuple[ModelSpec, ...]] = {}
+        for model in self.models:
+            found[model.engine] = (*found.get(model.engine, ()), model)
+        return found
 
     def __post_init__(self) -> None:
         models = {model.name: model for model in self.models}
+        shared = {model.name for members in self.families.values() if len(members) > 1 for model in members}
         _refuse_repeated("model", (model.name for model in self.models))
         _refuse_repeated("expert", (expert.name for expert in self.experts))
         for model in self.models:
             if not model.source and not model.url:
                 raise SpecError(f"model `{model.name}` has neither a `source` nor a `url`: give it one of them")
+        for members in self.families.values():
+            _refuse_unequal(members)
         for expert in self.experts:
             if expert.model not in models:
                 known = ", ".join(f"`{name}`" for name in models) or "none"
@@ -127,6 +170,12 @@ class WorkerSpec:
                 raise SpecError(
                     f"expert `{expert.name}` has an `adapter`, but model `{expert.model}` has a `url`: load it in "
                     "that server and name it by the model's `served_name`"
+                )
+            if expert.adapter and expert.model in shared:
+                raise SpecError(
+                    f"expert `{expert.name}` has an `adapter`, but the weights of model `{expert.model}` come and go "
+                    f"with its family `{models[expert.model].family}`: merge the adapter into a model of its own, or "
+                    "give the expert a model without a family"
                 )
             if expert.adapter and expert.name == models[expert.model].base_name:
                 raise SpecError(
@@ -237,6 +286,21 @@ class LoadReport:
     seconds: float = 0.0
     code: str | None = None
     error: str | None = None
+
+
+def _refuse_unequal(members: tuple[ModelSpec, ...]) -> None:
+    """Models of one family are served by one engine, so all but their names, sources and idle times must be equal."""
+    first, *others = (replace(member, name="", source="", idle_s=None, served_name=None) for member in members)
+    for member, other in zip(members[1:], others, strict=True):
+        if len(members) > 1 and member.url:
+            raise SpecError(f"model `{member.name}` has a `url` and a `family`: give it one of them")
+        if unequal := [
+            field.name for field in fields(other) if getattr(other, field.name) != getattr(first, field.name)
+        ]:
+            raise SpecError(
+                f"models `{members[0].name}` and `{member.name}` are of one family and share an engine, but differ in "
+                f"{', '.join(f'`{name}`' for name in unequal)}: make them equal"
+            )
 
 
 def _refuse_repeated(kind: str, names: Iterable[str]) -> None:

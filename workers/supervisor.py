@@ -2,7 +2,7 @@
 
 starting ─▶ ready ─▶ backoff ─▶ starting …          an engine that ends is started again, ever more slowly
 starting ─▶ backoff ─▶ … ─▶ failed ─▶ (ready)       after some failures in a row it is failed, yet tried on
-any ─▶ stopped                                      when `run` is cancelled
+any ─▶ stopped                                      when `run` is cancelled; it may be run again
 """
 
 import asyncio
@@ -88,6 +88,8 @@ class Supervisor:
 
     async def run(self) -> None:
         """Keep the engine alive until cancelled; then end it."""
+        if self.state == "stopped":
+            self._become("starting", None)
         try:
             while True:
                 await self._live()

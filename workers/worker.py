@@ -1,7 +1,8 @@
 """A worker: experts and the models below them go in, an HTTP port that serves them and reports about them come out.
 
-    spec ─▶ HostedModel (one engine, supervised) ◀─ HostedExpert (prompt, defaults, admission) ◀─ DataPort ◀─ clients
-               └──────────── every change, and every two seconds ──▶ report ─▶ on_report
+    clients ─▶ DataPort ─▶ HostedExpert (prompt, defaults) ─▶ Admission (turns) ─▶ Residency (swaps) ─▶ Device
+                                  └─▶ HostedEngine (one family's engine, supervised) ◀───────────────────┘
+    every change, and every two seconds ─▶ report ─▶ on_report
 
 Whoever hosts it decides where it runs and what becomes of its reports.
 """
@@ -14,11 +15,16 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from workers.admission import Admission, Limits
 from workers.data_port import DataPort
+from workers.device import Device, empty_memory, first_residents, is_movable
 from workers.engine import EngineCommand, engine_command
-from workers.errors import EngineAwayError, UnknownExpertError, WorkerError
-from workers.hosting import HostedExpert, HostedModel, hosted_experts
+from workers.errors import EngineAwayError, NotResidentError, UnknownExpertError, WorkerError
+from workers.hosted_engine import HostedEngine
+from workers.hosted_expert import HostedExpert
 from workers.joined import Joined
+from workers.policies import make_policy
+from workers.residency import Residency
 from workers.spec import LoadReport, WorkerReport, WorkerSpec
 from workers.supervisor import DEFAULT_BACKOFF, Backoff
 
@@ -28,6 +34,7 @@ _LOG = logging.getLogger("coe.worker")
 _REPORT_PERIOD_S = 2.0
 _REPORT_TIMEOUT_S = 10.0
 _POLL_S = 0.05
+_AWAY_RETRY_S = 10.0
 
 
 class NotReadyError(WorkerError):
@@ -56,8 +63,10 @@ class ExpertWorker:
         self._command = command
         self._backoff = backoff
         self._changed = asyncio.Event()
-        self._hosts: list[HostedModel] = []
+        self._hosts: list[HostedEngine] = []
         self._experts: dict[str, HostedExpert] = {}
+        self._residency: Residency | None = None
+        self._admission: Admission | None = None
         self._port = DataPort(self._experts, report=self._report_json, host=spec.host, token=spec.token)
         self._reporting: asyncio.Task[None] | None = None
         self._changes = Joined[LoadReport]()
@@ -75,17 +84,7 @@ class ExpertWorker:
         run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._epoch = _next_epoch(run_dir / f"{label}.epoch")
         await self._port.start()
-        for number, model in enumerate(self.spec.models):
-            host = HostedModel(
-                model,
-                self.spec,
-                socket=run_dir / f"{label}-{number}.sock",
-                command=self._command,
-                backoff=self._backoff,
-                on_change=self._changed.set,
-            )
-            self._hosts.append(host)
-        self._experts.update(hosted_experts(self.spec, self._hosts))
+        self._host(run_dir, label)
         if self._on_report:
             self._reporting = asyncio.create_task(self._keep_reporting(self._on_report), name="reports")
 
@@ -104,23 +103,34 @@ class ExpertWorker:
                 self._reporting.cancel()
             await self._changes.close()
             await self._port.stop()
+            if self._admission:
+                await self._admission.close()
             await asyncio.gather(*(host.close() for host in self._hosts))
 
     async def load(self, expert: str) -> LoadReport:
-        """Read the expert's adapter anew and let it answer, in the running engine; nothing where it does already.
+        """Make the expert's model resident, read its adapter anew and let it answer; nothing where it does already.
 
         Requests that run on an earlier adapter end on it. Calls that come while one is under way share its outcome.
-        Raises `SourceError` where the adapter is refused, then what was loaded before stays; `EngineAwayError`;
-        `UnknownExpertError`.
+        Raises `SourceError` where the model or adapter is refused, then what was loaded before stays; `EngineError`;
+        `AdmissionError` where there is no place for it; `UnknownExpertError`.
         """
         return await self._change("load", expert, HostedExpert.load)
 
     async def unload(self, expert: str) -> LoadReport:
-        """Refuse requests to the expert from now on, and free its adapter when those that run have ended.
+        """Free the expert's adapter or, where it has none, its model's place, when the requests that run have ended.
 
-        Raises `NotUnloadableError` where it has no adapter; `UnknownExpertError`; `EngineAwayError`.
+        Later requests to an unloaded adapter are refused; those to a model bring it back. Raises `NotUnloadableError`
+        where the model always stays; `UnknownExpertError`; `EngineError`.
         """
         return await self._change("unload", expert, HostedExpert.unload)
+
+    async def pin(self, expert: str) -> LoadReport:
+        """Make the expert's model resident and keep it so. Raises as `load`."""
+        return await self._change("pin", expert, HostedExpert.pin)
+
+    async def unpin(self, expert: str) -> LoadReport:
+        """Let the expert's model leave the device again. Raises `UnknownExpertError`."""
+        return await self._change("unpin", expert, HostedExpert.unpin)
 
     async def _change(self, verb: str, expert: str, change: Callable[[HostedExpert], Awaitable[bool]]) -> LoadReport:
         hosted = self._experts.get(expert)
@@ -153,6 +163,7 @@ class ExpertWorker:
             epoch=self._epoch,
             experts=tuple(expert.report(draining=self._port.draining) for expert in self._experts.values()),
             engines=tuple(host.report() for host in self._hosts),
+            swaps=tuple(self._residency.reports) if self._residency else (),
         )
 
     async def wait_ready(self, timeout_s: float) -> WorkerReport:
@@ -168,7 +179,53 @@ class ExpertWorker:
         return self.report()
 
     def _busy(self) -> bool:
-        return any(expert.admission.running or expert.admission.waiting for expert in self._experts.values())
+        return self._admission is not None and self._admission.busy
+
+    def _host(self, run_dir: Path, label: str) -> None:
+        """Engines, what is resident in them, who is let in, and the experts, from the bottom up."""
+        spec = self.spec
+        first = first_residents(spec)
+        for number, (name, models) in enumerate(spec.families.items()):
+            host = HostedEngine(
+                models,
+                spec,
+                first=first.get(name),
+                socket=run_dir / f"{label}-{number}.sock",
+                command=self._command,
+                backoff=self._backoff,
+                on_change=self._engine_changed,
+            )
+            self._hosts.append(host)
+        policy = make_policy(spec.memory)
+        residency = Residency(empty_memory(spec), Device(self._hosts), policy, on_change=self._changed.set)
+        limits = Limits(max_running=spec.max_running, max_queued=spec.max_queued, queue_timeout_s=spec.queue_timeout_s)
+        homes = {expert.name: expert.model for expert in spec.experts}
+        admission = Admission(residency, homes, policy, limits, on_change=self._changed.set)
+        hosts = {model: host for host in self._hosts for model in host.models}
+        idle_s = {model.name: model.idle_s for model in spec.models}
+        residency.memory.pinned.update(expert.model for expert in spec.experts if expert.pinned)
+        for expert in spec.experts:
+            self._experts[expert.name] = HostedExpert(
+                spec=expert,
+                host=hosts[expert.model],
+                admission=admission,
+                residency=residency,
+                movable=is_movable(spec, expert.model),
+                idle_s=idle_s[expert.model],
+            )
+        self._residency, self._admission = residency, admission
+
+    def _engine_changed(self) -> None:
+        self._changed.set()
+        if self._residency is None or self._admission is None:
+            return
+        self._residency.sync()
+        for host in self._hosts:
+            if host.away:
+                away = NotResidentError(f"the engine of `{host.name}` ended: it is started again", _AWAY_RETRY_S)
+                for model in host.models:
+                    self._admission.refuse(model, away)
+        self._admission.advance()
 
     def _report_json(self) -> bytes:
         return self.report().to_json()

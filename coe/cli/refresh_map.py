@@ -88,7 +88,7 @@ def read_outcomes(service: LoadedConfig) -> list[LoggedOutcome]:
         ConfigError: the configuration names no Redis.
         StartupError: Redis does not answer.
     """
-    from coe.config.references import Problem
+    from coe.config.problem import Problem
     from coe.errors import StartupError
     from coe.store.client import STORE_ERRORS, open_redis
     from coe.store.outcomes import OutcomeLog

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from coe.config.load import LoadedConfig
-from coe.config.references import Problem
+from coe.config.problem import Problem
 from coe.errors import ConfigError, StartupError
 from coe.store.client import STORE_ERRORS, open_redis
 from coe.store.decision_log import DecisionLog

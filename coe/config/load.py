@@ -12,7 +12,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from coe.config.models import Config
-from coe.config.references import Problem, find_broken_references
+from coe.config.problem import Problem
+from coe.config.references import find_broken_references
 from coe.config.source import Location, RawConfig, read_raw
 from coe.errors import ConfigError
 

@@ -100,6 +100,13 @@ class ModelConfig(Section):
     """Further environment variables for the engine."""
     start_timeout_s: float = Field(600.0, gt=0)
     """How long the engine may take from start to healthy."""
+    family: Name | None = None
+    """Models of one family have the same architecture and share an engine, whose weights are replaced in place. All
+    their other settings must be equal."""
+    device_gb: float = Field(0.0, ge=0)
+    """GiB of the worker's device that the engine takes in all: weights, key-value cache and what the process needs."""
+    idle_s: float | None = Field(None, gt=0)
+    """Seconds without a request after which the model leaves the device; it stays where absent."""
 
 
 class SamplingConfig(Section):
@@ -124,6 +131,8 @@ class ExpertConfig(Section):
     """LoRA adapter over the model, as a source string."""
     load: Literal["start", "request"] = "start"
     """When the adapter goes into the engine: at its start, or at `coe load NAME`. Until then requests get 503."""
+    pin: bool = False
+    """Once resident, its model stays so whatever else is asked for."""
     system: str | None = None
     """System prompt, put before the client's own."""
     sampling: SamplingConfig = SamplingConfig()
@@ -131,6 +140,27 @@ class ExpertConfig(Section):
     """Parameters that one token touches, in billions; the model's where absent."""
     description: str = ""
     """One line for people; shown by `coe ps` and `/v1/models`."""
+
+
+class MemoryConfig(Section):
+    """How many of a worker's models are resident at once, and how they come and go."""
+
+    device_gb: float | None = Field(None, gt=0)
+    """GiB of the device that engines may take together; without limit where absent. Needs `models.*.device_gb`."""
+    host_gb: float = Field(0.0, ge=0)
+    """GiB of host memory for copies of weights, from which they come back faster than from disk."""
+    exclusive: list[list[Name]] = Field(default_factory=list)
+    """Sets of models of which at most one is resident at a time."""
+    preload: list[Name] = Field(default_factory=list)
+    """Models that are resident first; the others follow in the order of the file, as far as there is room."""
+    policy: Literal["default", "fcfs-lru"] = "default"
+    """What is served and loaded next: requests grouped by model, within bounds; or in the order of their coming."""
+    quantum_s: float | None = Field(None, gt=0)
+    """Seconds that a model may be served while others wait for its place; chosen by the policy where absent."""
+    max_wait_s: float | None = Field(None, gt=0)
+    """Longest wait for a model's turn that the policy plans with; chosen by the policy where absent."""
+    swaps_per_minute: float | None = Field(None, gt=0)
+    """Most changes of what is resident, unless a request would wait longer than `max_wait_s`."""
 
 
 class WorkerConfig(Section):
@@ -145,6 +175,7 @@ class WorkerConfig(Section):
     """Requests per expert that may wait; one more is refused with 429."""
     queue_timeout_s: float = Field(120.0, gt=0)
     """How long a request may wait for its turn before it is refused with 503."""
+    memory: MemoryConfig = MemoryConfig()
 
 
 class RedisConfig(Section):

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
+from coe.config.memory import memory_problems
 from coe.config.models import Config, ModelConfig
-from coe.config.source import Location
+from coe.config.problem import Problem
 
 RESERVED_NAME = "coe"
 """The routed model; no expert may take its name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One mistake: the key it is at, and what is wrong with the remedy."""
-
-    location: Location
-    message: str
-
-    def __str__(self) -> str:
-        key = ".".join(str(part) for part in self.location)
-        return f"{key}: {self.message}" if key else self.message
 
 
 def find_broken_references(config: Config) -> list[Problem]:
@@ -40,6 +28,7 @@ def _problems(config: Config) -> Iterator[Problem]:
                 yield Problem(("workers", group, "experts", index), _unknown("expert", name, config.experts))
             if name in names[:index]:
                 yield Problem(("workers", group, "experts", index), f"`{name}` is already in this list; name it once.")
+    yield from memory_problems(config)
 
 
 def _model_problems(config: Config) -> Iterator[Problem]:

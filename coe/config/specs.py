@@ -7,11 +7,12 @@ import hashlib
 import orjson
 
 from coe.config.load import LoadedConfig
-from coe.config.models import ExpertConfig, ModelConfig, SamplingConfig
+from coe.config.models import ExpertConfig, MemoryConfig, ModelConfig, SamplingConfig
 from coe.runtime import Runtime
-from workers.spec import ExpertSpec, ModelSpec, Sampling, WorkerSpec
+from workers.spec import ExpertSpec, MemorySpec, ModelSpec, Sampling, WorkerSpec
 
 PATH_SCHEME = "path:"
+GIB = 2**30
 
 
 def worker_spec(loaded: LoadedConfig, group: str, runtime: Runtime, host: str) -> WorkerSpec:
@@ -33,6 +34,7 @@ def worker_spec(loaded: LoadedConfig, group: str, runtime: Runtime, host: str) -
         max_queued=worker.max_queued,
         queue_timeout_s=worker.queue_timeout_s,
         drain_timeout_s=config.server.drain_timeout_s,
+        memory=_memory_spec(worker.memory),
     )
 
 
@@ -68,6 +70,22 @@ def _model_spec(loaded: LoadedConfig, name: str, model: ModelConfig) -> ModelSpe
         extra_args=tuple(model.engine_args),
         env=tuple(model.engine_env.items()),
         start_timeout_s=model.start_timeout_s,
+        family=model.family,
+        device_bytes=int(model.device_gb * GIB),
+        idle_s=model.idle_s,
+    )
+
+
+def _memory_spec(memory: MemoryConfig) -> MemorySpec:
+    return MemorySpec(
+        device_bytes=None if memory.device_gb is None else int(memory.device_gb * GIB),
+        host_bytes=int(memory.host_gb * GIB),
+        exclusive=tuple(frozenset(models) for models in memory.exclusive),
+        preload=tuple(memory.preload),
+        policy=memory.policy,
+        quantum_s=memory.quantum_s,
+        max_wait_s=memory.max_wait_s,
+        swaps_per_minute=memory.swaps_per_minute,
     )
 
 
@@ -78,6 +96,7 @@ def _expert_spec(loaded: LoadedConfig, name: str, expert: ExpertConfig) -> Exper
         adapter=absolute_source(loaded, expert.adapter) if expert.adapter else None,
         load=expert.load,
         system=expert.system,
+        pinned=expert.pin,
         sampling=_sampling(expert.sampling),
     )
 

@@ -1,123 +1,334 @@
+"""Who is let in, who waits and who is refused, on a scripted device and in virtual time."""
+
 import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from workers.admission import Admission
-from workers.errors import QueueFullError, QueueTimeoutError
+from tests.workers.scripted_mechanism import ScriptedMechanism
+from tests.workers.virtual_time import VirtualTimeLoop
+from workers.admission import Admission, Limits, Turn
+from workers.errors import (
+    AdapterRefusedError,
+    AdmissionError,
+    NotResidentError,
+    QueueFullError,
+    QueueTimeoutError,
+)
+from workers.policies import Cost, Memory, make_policy
+from workers.residency import Residency
+from workers.spec import MemorySpec
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+LOAD_S = {"host": 1.0, "disk": 3.0}
+
+
+class Scene:
+    """An admission over a scripted device; experts `a`, `b`, … have models of the same name, `a2` shares `a`'s."""
+
+    def __init__(self, memory: Memory, *, resident: str = "", policy: str = "default", **limits: Any) -> None:
+        self.memory = memory
+        self.mechanism = ScriptedMechanism(memory)
+        self.mechanism.truth.update(resident)
+        self.mechanism.runs = memory.running.keys
+        chosen = make_policy(MemorySpec(policy=policy, quantum_s=10, max_wait_s=60))
+        clock = asyncio.get_running_loop().time
+        self.residency = Residency(memory, self.mechanism, chosen, clock=clock)
+        homes = {name: name for name in memory.costs} | {"a2": "a"}
+        values = {"max_running": 2, "max_queued": 3, "queue_timeout_s": 3600.0} | limits
+        self.admission = Admission(self.residency, homes, chosen, Limits(**values), clock=clock)
+        self.residency.sync()
+
+    async def request(self, expert: str, seconds: float = 1.0) -> Turn:
+        async with self.admission.slot(expert) as turn:
+            assert self.residency.memory.tier(expert[0]) == "device"
+            await asyncio.sleep(seconds)
+        return turn
+
+
+def memory(names: str = "abc", *, fit: int = 1, host: int = 0, groups: tuple[frozenset[str], ...] = ()) -> Memory:
+    costs = {name: Cost(size=10, load_s=LOAD_S) for name in names}  # type: ignore[arg-type]  # tiers are strings
+    return Memory(costs=costs, device_bytes=10 * fit, host_bytes=10 * host, groups=groups)
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    loop = VirtualTimeLoop()
+    yield loop.run_until_complete
+    loop.close()
+
+
+def test_a_request_to_what_is_resident_does_not_wait(run: Run) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(), resident="a")
+        assert await scene.request("a") == Turn()
+        assert asyncio.get_running_loop().time() == 1.0
+
+    run(scene())
+
+
+def test_a_request_to_other_weights_waits_for_them_and_says_how_long(run: Run) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(), resident="a")
+        turn = await scene.request("b")
+        assert turn.swap_s == pytest.approx(LOAD_S["disk"], abs=1)
+        assert scene.mechanism.swaps == [("b", ("a",), "disk")]
+        report = scene.residency.reports[-1]
+        assert (report.model, report.evicted, report.tier, report.number) == ("b", ("a",), "disk", 1)
+
+    run(scene())
+
+
+def test_what_runs_ends_before_its_weights_leave(run: Run) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(), resident="a")
+        first = asyncio.create_task(scene.request("a", 20))
+        await asyncio.sleep(0)
+        await scene.request("b")
+        assert first.done()
+        assert asyncio.get_running_loop().time() >= 20 + LOAD_S["disk"]
+
+    run(scene())
+
+
+def test_a_copy_in_host_memory_makes_the_next_swap_quick(run: Run) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(host=2), resident="a")
+        for expert in "bab":
+            await scene.request(expert)
+        assert [tier for _, _, tier in scene.mechanism.swaps] == ["disk", "disk", "host"]
+
+    run(scene())
+
+
+def test_experts_of_one_model_share_its_place(run: Run) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(), resident="a")
+        assert (await scene.request("a2")).swap_s == 0
+        assert not scene.mechanism.swaps
+
+    run(scene())
+
+
+def test_a_full_expert_does_not_hold_up_the_others(run: Run) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(fit=2), resident="ab")
+        slow = [asyncio.create_task(scene.request("a", 50)) for _ in range(4)]
+        await asyncio.sleep(0)
+        assert (scene.admission.running("a"), scene.admission.waiting("a")) == (2, 2)
+        await scene.request("b")
+        await scene.request("a2")
+        assert asyncio.get_running_loop().time() < 10
+        await asyncio.gather(*slow)
+
+    run(scene())
+
+
+def test_one_more_than_may_wait_is_refused_with_the_time_to_come_back(run: Run) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(), resident="a")
+        others = [asyncio.create_task(scene.request("a", 30)) for _ in range(5)]
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFullError, match="2 requests run and 3 wait") as refused:
+            await scene.request("a")
+        assert refused.value.retry_after_s >= 1
+        await asyncio.gather(*others)
+
+    run(scene())
+
+
+def test_who_waits_too_long_is_told_so_and_leaves_the_queue(run: Run) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(), resident="a", queue_timeout_s=5)
+        running = [asyncio.create_task(scene.request("a", 30)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(QueueTimeoutError, match="waited 5 s"):
+            await scene.request("a")
+        assert scene.admission.waiting("a") == 0
+        await asyncio.gather(*running)
+
+    run(scene())
+
+
+def test_weights_that_cannot_come_are_told_to_who_waits_and_not_tried_again_at_once(run: Run) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(), resident="a")
+        scene.mechanism.fails = AdapterRefusedError("the checkpoint is torn")
+        with pytest.raises(NotResidentError, match="the checkpoint is torn"):
+            await scene.request("b")
+        failure = scene.residency.failure("b")
+        assert failure is not None
+        assert str(failure.error) == "the checkpoint is torn"
+        await asyncio.sleep(10)
+        assert scene.residency.failure("b") is None
+        await scene.request("b")
+
+    run(scene())
+
+
+def test_what_is_put_away_comes_back_for_a_request(run: Run) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(), resident="a")
+        running = asyncio.create_task(scene.request("a", 5))
+        await asyncio.sleep(0)
+        assert await scene.admission.put_away("a")
+        assert running.done()
+        assert not scene.mechanism.truth
+        assert not await scene.admission.put_away("a")
+        await scene.request("a")
+        assert scene.mechanism.truth == {"a"}
+
+    run(scene())
+
+
+def test_closing_tells_who_waits(run: Run) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(), resident="a")
+        waiting = asyncio.create_task(scene.request("b"))
+        await asyncio.sleep(1)
+        await scene.admission.close()
+        with pytest.raises(NotResidentError, match="was stopped"):
+            await waiting
+
+    run(scene())
 
 
 class AdmissionMachine(RuleBasedStateMachine):
-    """Requests come, end and are cancelled in any order; a plain model says who must run and who must wait."""
+    """Requests come, end and are cancelled while loads fail and the device loses everything, in any order.
+
+    The scripted device checks at each change that budgets hold, that changes do not overlap and that nothing runs on
+    what leaves; the invariants, that nothing runs on what is not resident; the end, that nobody waits for ever.
+    """
+
+    policy = "default"
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = asyncio.new_event_loop()
-        self.admission = Admission("e", max_running=2, max_queued=3, queue_timeout_s=3600)
-        self.entered: list[int] = []  # in the order in which they were let in
-        self.arrived: list[int] = []  # in the order in which they came and were not refused
-        self.running: dict[int, asyncio.Event] = {}
+        self.loop = VirtualTimeLoop()
+        costs = {
+            name: Cost(size=size, load_s={"host": 0.5 * size, "disk": 2.0 * size})
+            for name, size in {"a": 2, "b": 2, "c": 1, "d": 3}.items()
+        }
+        self.memory = Memory(costs=costs, device_bytes=4, host_bytes=4, groups=(frozenset("ac"),))
+        self.scene = self.loop.run_until_complete(self.make())
+        self.endings: dict[int, asyncio.Event] = {}
         self.tasks: dict[int, asyncio.Task[None]] = {}
+        self.inside: dict[int, str] = {}
         self.count = 0
 
-    async def request(self, number: int) -> None:
-        async with self.admission.slot():
-            self.entered.append(number)
-            self.running[number] = asyncio.Event()
-            try:
-                await self.running[number].wait()
-            finally:
-                del self.running[number]
+    async def make(self) -> Scene:
+        return Scene(self.memory, policy=self.policy)
 
-    def settle(self) -> None:
+    async def request(self, number: int, expert: str) -> None:
+        with suppress(AdmissionError):
+            async with self.scene.admission.slot(expert):
+                self.inside[number] = expert
+                try:
+                    await self.endings[number].wait()
+                finally:
+                    del self.inside[number]
+
+    def settle(self, seconds: float = 0.0) -> None:
         async def turns() -> None:
-            for _ in range(6):
+            await asyncio.sleep(seconds)
+            for _ in range(8):
                 await asyncio.sleep(0)
 
         self.loop.run_until_complete(turns())
+        for number in [number for number, task in self.tasks.items() if task.done()]:
+            task = self.tasks.pop(number)
+            if not task.cancelled():
+                task.result()
+
+    @rule(expert=st.sampled_from(["a", "a2", "b", "c", "d"]), times=st.integers(1, 3))
+    def come(self, expert: str, times: int) -> None:
+        for _ in range(times):
+            self.count += 1
+            self.endings[self.count] = asyncio.Event()
+            self.tasks[self.count] = self.loop.create_task(self.request(self.count, expert))
+        self.settle()
+
+    @rule(pick=st.integers(0), more=st.booleans())
+    def end(self, pick: int, more: bool) -> None:
+        if self.inside:
+            number = sorted(self.inside)[pick % len(self.inside)]
+            self.endings[number].set()
+        if not more:
+            self.settle()
+
+    @rule(picks=st.lists(st.integers(0), min_size=1, max_size=3))
+    def cancel(self, picks: list[int]) -> None:
+        for pick in picks:
+            if self.tasks:
+                self.tasks[sorted(self.tasks)[pick % len(self.tasks)]].cancel()
+        self.settle()
+
+    @rule(seconds=st.sampled_from([0.3, 1.0, 5.0, 30.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.settle(seconds)
+
+    @rule(dies=st.booleans())
+    def next_load_fails(self, dies: bool) -> None:
+        if dies:
+            self.scene.mechanism.dies = True
+        else:
+            self.scene.mechanism.fails = AdapterRefusedError("scripted")
 
     @rule()
-    def come(self) -> None:
-        self.count += 1
-        number = self.count
-        full = len(self.tasks) == 5
-        task = self.loop.create_task(self.request(number))
-        self.settle()
-        if full:
-            assert isinstance(task.exception(), QueueFullError)
-        else:
-            self.tasks[number] = task
-            self.arrived.append(number)
-
-    @rule(pick=st.integers(0))
-    def end(self, pick: int) -> None:
-        if self.running:
-            number = sorted(self.running)[pick % len(self.running)]
-            self.running[number].set()
+    def device_loses_everything(self) -> None:
+        if not self.scene.mechanism.busy:
+            for number in list(self.inside):  # their streams break
+                self.endings[number].set()
+            self.scene.mechanism.truth.clear()
+            self.scene.mechanism.held.clear()
+            self.scene.residency.sync()
             self.settle()
-            self.tasks.pop(number).result()
 
-    @rule(picks=st.lists(st.integers(0), min_size=1, max_size=3), ending=st.booleans())
-    def cancel(self, picks: list[int], ending: bool) -> None:
-        """Cancel some; with `ending`, one that runs ends in the same turn of the loop."""
-        chosen = {sorted(self.tasks)[pick % len(self.tasks)] for pick in picks} if self.tasks else set()
-        if ending and self.running:
-            self.running[min(self.running)].set()
-            chosen.discard(min(self.running))
-        for number in chosen:
-            self.tasks[number].cancel()
+    @rule(name=st.sampled_from("abcd"))
+    def put_away(self, name: str) -> None:
+        self.tasks[-self.count - 1] = self.loop.create_task(self.put(name))
+        self.count += 1
         self.settle()
-        for number in [number for number, task in self.tasks.items() if task.done()]:
-            del self.tasks[number]
-            if number not in self.entered:
-                self.arrived.remove(number)
+
+    async def put(self, name: str) -> None:
+        await self.scene.admission.put_away(name)
 
     @invariant()
-    def as_many_run_and_wait_as_there_are(self) -> None:
-        assert self.admission.running == len(self.running) == min(2, len(self.tasks))
-        assert self.admission.waiting == len(self.tasks) - len(self.running)
+    def nothing_runs_on_what_is_not_resident(self) -> None:
+        models = {expert[0] for expert in self.inside.values()}
+        assert models <= self.scene.mechanism.truth
+        assert self.memory.running.keys() == models
 
     @invariant()
-    def first_come_first_served(self) -> None:
-        assert self.entered == self.arrived[: len(self.entered)]
+    def counts_are_those_of_the_requests(self) -> None:
+        admission = self.scene.admission
+        for expert in ("a", "a2", "b", "c", "d"):
+            assert admission.running(expert) == list(self.inside.values()).count(expert) <= 2
+            assert admission.running(expert) + admission.waiting(expert) <= 5
+        assert all(self.memory.queues.values())
 
     def teardown(self) -> None:
-        for task in self.tasks.values():
-            task.cancel()
-        self.settle()
-        assert (self.admission.running, self.admission.waiting) == (0, 0)
+        for _ in range(200):
+            for number in list(self.inside):
+                self.endings[number].set()
+            self.settle(5.0)
+            if not self.tasks:
+                break
+        assert not self.tasks, "somebody waits for ever"
+        self.loop.run_until_complete(self.scene.admission.close())
         self.loop.close()
 
 
-TestAdmissionMachine = AdmissionMachine.TestCase
-TestAdmissionMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+class FcfsAdmissionMachine(AdmissionMachine):
+    policy = "fcfs-lru"
 
 
-async def test_a_request_that_waits_too_long_is_refused_and_forgotten() -> None:
-    admission = Admission("poet", max_running=1, max_queued=1, queue_timeout_s=0.02)
-    async with admission.slot():
-        with pytest.raises(QueueTimeoutError, match="expert `poet`") as caught:
-            async with admission.slot():
-                pass
-        assert caught.value.retry_after_s >= 1
-        assert admission.waiting == 0
-    async with admission.slot():
-        assert admission.running == 1
-
-
-async def test_no_queue_means_that_a_request_is_refused_at_once() -> None:
-    admission = Admission("poet", max_running=1, max_queued=0, queue_timeout_s=60)
-    async with admission.slot():
-        with pytest.raises(QueueFullError):
-            async with admission.slot():
-                pass
-
-
-async def test_a_request_that_fails_gives_its_place_back() -> None:
-    admission = Admission("poet", max_running=1, max_queued=0, queue_timeout_s=60)
-    with pytest.raises(ZeroDivisionError):
-        async with admission.slot():
-            raise ZeroDivisionError
-    assert admission.running == 0
+TestAdmission = AdmissionMachine.TestCase
+TestAdmission.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestFcfsAdmission = FcfsAdmissionMachine.TestCase
+TestFcfsAdmission.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

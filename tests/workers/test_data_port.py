@@ -3,8 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -13,12 +13,23 @@ from typing import Any
 import aiohttp
 import pytest
 
-from workers.admission import Admission
-from workers.data_port import DataPort
+from tests.workers.scripted_mechanism import ScriptedMechanism
+from workers.admission import Admission, Limits
+from workers.data_port import DataPort, Lease
 from workers.engine import ENGINE_URL, engine_session
 from workers.openai_errors import Failure, RefusedError
+from workers.policies import Cost, FcfsLru, Memory
 from workers.requests import ExpertRequest
+from workers.residency import Residency
 from workers.spec import ExpertSpec, Sampling
+
+
+def admission() -> Admission:
+    """Of one expert, two of whose requests run and one waits; its weights come after 0.2 s."""
+    memory = Memory(costs={"base": Cost(size=1, load_s={"disk": 0.2})}, device_bytes=1, host_bytes=0)
+    limits = Limits(max_running=2, max_queued=1, queue_timeout_s=0.5)
+    residency = Residency(memory, ScriptedMechanism(memory), FcfsLru())
+    return Admission(residency, {"poet": "base"}, FcfsLru(), limits)
 
 
 @dataclass
@@ -29,9 +40,7 @@ class Poet:
     name: str = "poet"
     base_url: str = ENGINE_URL
     failure: Failure | None = None
-    admission: Admission = field(
-        default_factory=lambda: Admission("poet", max_running=2, max_queued=1, queue_timeout_s=0.3)
-    )
+    admission: Admission = field(default_factory=admission)
     request: ExpertRequest = field(
         default_factory=lambda: ExpertRequest(
             ExpertSpec(name="poet", model="base", system="Rhyme.", sampling=Sampling(temperature=0.5)), "base"
@@ -41,11 +50,12 @@ class Poet:
     def refusal(self) -> Failure | None:
         return self.failure
 
-    @contextmanager
-    def lease(self) -> Iterator[ExpertRequest]:
-        if self.failure:
-            raise RefusedError(self.failure)
-        yield self.request
+    @asynccontextmanager
+    async def lease(self) -> AsyncIterator[Lease]:
+        async with self.admission.slot("poet") as turn:
+            if self.failure:
+                raise RefusedError(self.failure)
+            yield Lease(self.request, turn.swap_s)
 
 
 class Port:
@@ -122,15 +132,15 @@ async def test_a_client_that_leaves_ends_its_request_in_the_engine(port: Port, s
         task.cancel()
     await eventually(lambda: port.engine.running == 0)
     assert port.engine.aborted == 1
-    await eventually(lambda: port.poet.admission.running == 0)
+    await eventually(lambda: port.poet.admission.running("poet") == 0)
 
 
 async def test_a_client_that_leaves_the_queue_never_reaches_the_engine(port: Port) -> None:
     tasks = [asyncio.create_task(port.chat("hang").__aenter__()) for _ in range(3)]
-    await eventually(lambda: port.poet.admission.waiting == 1)
+    await eventually(lambda: port.poet.admission.waiting("poet") == 1)
     for task in tasks:
         task.cancel()
-    await eventually(lambda: port.engine.running == 0 and port.poet.admission.waiting == 0)
+    await eventually(lambda: port.engine.running == 0 and port.poet.admission.waiting("poet") == 0)
     assert len(port.engine.seen) == 2
 
 
@@ -138,7 +148,7 @@ async def test_too_many_requests_are_told_when_to_come_again(port: Port) -> None
     running = [asyncio.create_task(port.chat("hang").__aenter__()) for _ in range(2)]
     await eventually(lambda: port.engine.running == 2)
     waiting = asyncio.create_task(port.chat("hello").__aenter__())
-    await eventually(lambda: port.poet.admission.waiting == 1)
+    await eventually(lambda: port.poet.admission.waiting("poet") == 1)
     async with port.chat("hello") as response:
         assert response.status == 429
         assert int(response.headers["retry-after"]) >= 1
@@ -207,3 +217,11 @@ async def test_health_is_open_and_the_report_is_not(port: Port, client: aiohttp.
         assert response.status == 401
     async with client.get(f"{port.port.url}/report", headers={"x-coe-token": "secret"}) as response:
         assert await response.json() == {"report": 1}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_says_how_long_its_weights_took_to_come(port: Port, *, stream: bool) -> None:
+    async with port.chat("hello", stream=stream) as response:
+        assert float(response.headers["x-coe-swap-ms"]) >= 200
+    async with port.chat("hello", stream=stream) as response:
+        assert "x-coe-swap-ms" not in response.headers

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from tests.workers.adapter_files import tear, write_adapter, write_base
-from workers import hosting
+from workers import hosted_engine
 from workers.engine import ENGINE_URL
 from workers.errors import AdapterRefusedError, EngineAwayError, NotUnloadableError, UnknownExpertError
 from workers.spec import ExpertReport, ExpertSpec, ModelSpec
@@ -275,7 +275,7 @@ async def test_an_adapter_that_ends_the_engine_at_every_start_is_left_out(
 
 
 async def test_a_load_has_an_end(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hosting, "_LOAD_DEADLINE_S", 0.1)
+    monkeypatch.setattr(hosted_engine, "_LOAD_DEADLINE_S", 0.1)
     write_adapter(tmp_path / "poet", config={"scripted": "slow"})
     worker = await start("poet")
     with pytest.raises(EngineAwayError, match="was not loaded within"):

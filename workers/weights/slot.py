@@ -11,6 +11,7 @@ the engine meanwhile, and starts the engine again after an `EngineError`.
 import asyncio
 import logging
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -98,6 +99,11 @@ class WeightSlot:
     def resident(self) -> str | None:
         """The name whose weights answer, verified; None while that is not known."""
         return self._resident
+
+    @property
+    def copies(self) -> Collection[str]:
+        """The names that have a copy in host memory."""
+        return self._fetched.keys()
 
     async def open(self, name: str) -> None:
         """Learn what the engine that has just started holds, and call it `name`.

@@ -1,25 +1,22 @@
-"""A model with its experts on one worker: specifications go in, what the data port and the report need comes out."""
+"""An engine with the models that it can hold and the experts on them: specifications go in, a running engine comes out.
+
+parked ─ bring ─▶ starting ─▶ ready ─ bring another ─▶ ready, other weights          `park` from any of them
+"""
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
 
-from workers.admission import Admission
 from workers.engine import ENGINE_URL, EngineCommand, engine_session
-from workers.errors import EngineAwayError, NotUnloadableError, SourceError
+from workers.errors import EngineAwayError, EngineStartError, NotUnloadableError, SourceError
 from workers.lives import AttachedServer, OwnEngine
-from workers.openai_errors import Failure, RefusedError
-from workers.requests import ExpertRequest
-from workers.spec import EngineReport, ExpertReport, ExpertSpec, ExpertState, ModelSpec, WorkerSpec
+from workers.spec import EngineReport, ExpertSpec, ExpertState, ModelSpec, Tier, WorkerSpec
 from workers.supervisor import Backoff, Supervised, Supervisor
 
-_LOADING_RETRY_S = 5.0
-_FAILED_RETRY_S = 30.0
 _LOAD_DEADLINE_S = 300.0  # fetching an adapter included
 _STATES: dict[str, ExpertState] = {
     "starting": "loading",
@@ -30,46 +27,145 @@ _STATES: dict[str, ExpertState] = {
 }
 
 
-class HostedModel:
-    """One model, its session and its supervised engine. Open it inside the event loop that it shall live in."""
+class HostedEngine:
+    """The models of one family, or one model, with their session and their supervised engine.
+
+    Open it inside the event loop that it shall live in. It starts with the model `first`, or is parked where that is
+    None: then nothing runs until `bring`.
+    """
 
     def __init__(
         self,
-        model: ModelSpec,
+        models: Sequence[ModelSpec],
         worker: WorkerSpec,
         *,
+        first: str | None,
         socket: Path,
         command: EngineCommand,
         backoff: Backoff,
         on_change: Callable[[], None],
     ) -> None:
-        self.model = model
+        self.models = {model.name: model for model in models}
+        self.name = models[0].engine
         self._worker = worker
         self._socket = socket
         self._command = command
-        self._experts = [expert for expert in worker.experts if expert.model == model.name]
-        self.base_url = _base_url(model.url) if model.url else ENGINE_URL
-        self.session = attached_session() if model.url else engine_session(socket)
-        self.supervisor = Supervisor(model.name, self._life, on_change=on_change, backoff=backoff)
+        self._experts = [expert for expert in worker.experts if expert.model in self.models]
+        self._url = models[0].url
+        self.base_url = _base_url(self._url) if self._url else ENGINE_URL
+        self.session = attached_session() if self._url else engine_session(socket)
+        self.supervisor = Supervisor(self.name, self._life, on_change=self._changed, backoff=backoff)
         self._engine: OwnEngine | None = None
         self._wanted = {expert.name for expert in self._experts if expert.load == "start"}
         self._loading: set[str] = set()
         self._broken: dict[str, str] = {}
         self._deaths: Counter[str] = Counter()
         self._on_change = on_change
-        self._task = asyncio.create_task(self.supervisor.run(), name=f"engine {model.name}")
+        self._settled = asyncio.Event()
+        self._first = first or models[0].name
+        self._brought: str | None = None
+        self._task: asyncio.Task[None] | None = None
+        if first:
+            self._run()
+
+    @property
+    def parked(self) -> bool:
+        """Nothing runs, because it was put away or never asked for."""
+        return self._task is None
+
+    @property
+    def resident(self) -> str | None:
+        """The model that can answer now."""
+        if self.supervisor.state != "ready" or self.parked:
+            return None
+        return self._engine.resident if self._engine else self._first
+
+    @property
+    def away(self) -> bool:
+        """It has ended and is to be started again."""
+        return not self.parked and self.supervisor.state in {"backoff", "failed"}
+
+    @property
+    def copies(self) -> Collection[str]:
+        """The models that have a copy in host memory."""
+        weights = self._engine.weights if self._engine and self.resident else None
+        return weights.copies if weights else ()
+
+    async def bring(self, name: str, *, keep: bool) -> Tier:
+        """Let the model `name` answer, where nothing runs in the engine. Returns the tier that it came from.
+
+        `keep`: leave a copy in host memory, where the engine can. Raises `SourceError` or `EngineError`.
+        """
+        self._brought = name
+        try:
+            if self.parked:
+                await self._start_with(name)
+                return "disk"
+            if self.resident == name:
+                return "device"
+            engine = self._running_engine()
+            assert engine is not None, "a server that is not ours has one model"
+            tier = await engine.replace(name, keep=keep)
+            self._first = name  # what an engine that is started again begins with
+            return tier
+        finally:
+            self._brought = None
+
+    async def park(self) -> None:
+        """End the engine, and keep it so until `bring`. Nothing may run in it."""
+        task, self._task = self._task, None
+        if task:
+            task.cancel()
+            await asyncio.wait((task,))
+            self._on_change()
+
+    def require_reachable(self) -> None:
+        """Raises `EngineAwayError` where the engine is neither parked nor serves."""
+        if not self.parked:
+            self._running_engine()
+
+    async def fetch(self, name: str) -> None:
+        """Copy the model's weights to host memory. Raises `SourceError` or `EngineError`."""
+        if engine := self._running_engine():
+            await engine.fetch(name)
+
+    async def drop(self, name: str) -> None:
+        """Forget the copy in host memory. Raises `EngineError`."""
+        if engine := self._running_engine():
+            await engine.drop(name)
 
     async def close(self) -> None:
         """End the engine and the session."""
-        self._task.cancel()
-        await asyncio.wait((self._task,))
+        await self.park()
         await self.session.close()
+
+    def _run(self) -> None:
+        self._task = asyncio.create_task(self.supervisor.run(), name=f"engine {self.name}")
+
+    async def _start_with(self, name: str) -> None:
+        self._first = name
+        self._settled.clear()
+        self._run()
+        served = False
+        try:
+            await self._settled.wait()  # the supervisor has a deadline
+            if self.supervisor.state != "ready":
+                raise EngineStartError(self.supervisor.error or f"the engine of model `{name}` did not start")
+            served = True
+        finally:
+            if not served:
+                await self.park()
+
+    def _changed(self) -> None:
+        if self.supervisor.state != "starting":
+            self._settled.set()
+        self._on_change()
 
     def report(self) -> EngineReport:
         supervisor = self.supervisor
         return EngineReport(
-            model=self.model.name,
-            state=supervisor.state,
+            model=self.name,
+            state="parked" if self.parked else supervisor.state,
             pid=supervisor.pid,
             restarts=supervisor.restarts,
             started_in_s=supervisor.started_in_s,
@@ -78,6 +174,8 @@ class HostedModel:
 
     def state_of(self, expert: ExpertSpec) -> tuple[ExpertState, str | None]:
         """The expert's state, and what is wrong with it or with the last attempt to start its engine."""
+        if self.parked or self._brought == expert.model or self.resident not in {None, expert.model}:
+            return "ready", None  # after a swap
         state, error = _STATES[self.supervisor.state], self.supervisor.error
         if not expert.adapter or state not in {"ready", "loading"} or self.digest(expert):
             return state, error
@@ -94,9 +192,9 @@ class HostedModel:
 
     @contextmanager
     def lease(self, expert: ExpertSpec) -> Iterator[str]:
-        """The name to ask the engine for, good until the lease ends. Only for an expert that is ready."""
+        """The name to ask the engine for, good until the lease ends. Only for an expert that is resident."""
         if not expert.adapter:
-            yield self.model.base_name
+            yield self._engine.model.base_name if self._engine else self.models[self._first].base_name
             return
         assert self._engine is not None, "an expert that is ready has an engine"
         assert self._engine.adapters is not None, "and room for its adapter"
@@ -140,7 +238,7 @@ class HostedModel:
         """
         if not expert.adapter:
             raise NotUnloadableError(
-                f"expert `{expert.name}` has no adapter: it is model `{self.model.name}` itself, which other experts "
+                f"expert `{expert.name}` has no adapter: it is model `{expert.model}` itself, which other experts "
                 "may need; take it out of the configuration instead"
             )
         known = expert.name in self._wanted or expert.name in self._broken
@@ -156,21 +254,22 @@ class HostedModel:
         if self.supervisor.state != "ready":
             reason = f" ({self.supervisor.error})" if self.supervisor.error else ""
             raise EngineAwayError(
-                f"the engine of model `{self.model.name}` is {self.supervisor.state}{reason}: try again when `coe ps` "
+                f"the engine of model `{self.name}` is {self.supervisor.state}{reason}: try again when `coe ps` "
                 "shows its other experts ready"
             )
         return self._engine
 
     def _require(self, engine: OwnEngine) -> None:
         if engine is not self._engine or self.supervisor.state != "ready":
-            raise EngineAwayError(f"the engine of model `{self.model.name}` ended meanwhile: try again when it is back")
+            raise EngineAwayError(f"the engine of model `{self.name}` ended meanwhile: try again when it is back")
 
     def _life(self) -> Supervised:
-        if self.model.url:
-            return AttachedServer(model=self.model, session=self.session, base_url=self.base_url)
+        if self._url:
+            return AttachedServer(model=self.models[self._first], session=self.session, base_url=self.base_url)
         self._broken = {}
         self._engine = OwnEngine(
-            model=self.model,
+            models=self.models,
+            first=self._first,
             experts=self._experts,
             wanted=self._wanted,
             device=self._worker.device,
@@ -182,91 +281,6 @@ class HostedModel:
             deaths=self._deaths,
         )
         return self._engine
-
-
-@dataclass(frozen=True, slots=True)
-class HostedExpert:
-    """One expert as the data port serves it."""
-
-    spec: ExpertSpec
-    host: HostedModel
-    admission: Admission
-    _changing: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    @property
-    def name(self) -> str:
-        return self.spec.name
-
-    @property
-    def session(self) -> aiohttp.ClientSession:
-        return self.host.session
-
-    @property
-    def base_url(self) -> str:
-        return self.host.base_url
-
-    def refusal(self) -> Failure | None:
-        state, error = self.host.state_of(self.spec)
-        match state:
-            case "ready":
-                return None
-            case "loading":
-                return Failure(503, "expert_loading", f"expert `{self.name}` is being loaded", _LOADING_RETRY_S)
-            case "failed":
-                reason = f"expert `{self.name}` cannot be served: {error}"
-                return Failure(503, "expert_unavailable", reason, _FAILED_RETRY_S)
-            case "unloaded":
-                remedy = f"expert `{self.name}` is not loaded: load it with `coe load {self.name}`"
-                return Failure(503, "expert_unloaded", remedy, _FAILED_RETRY_S)
-            case "draining":
-                return Failure(503, "draining", "this worker is being stopped: ask another one", _LOADING_RETRY_S)
-
-    @contextmanager
-    def lease(self) -> Iterator[ExpertRequest]:
-        """How to ask the engine, good until the lease ends. Raises `RefusedError` where the expert cannot answer."""
-        if failure := self.refusal():
-            raise RefusedError(failure)
-        with self.host.lease(self.spec) as served_name:
-            yield ExpertRequest(self.spec, served_name)
-
-    async def load(self) -> bool:
-        """See `HostedModel.load`; after what else is under way with this expert."""
-        async with self._changing:
-            return await self.host.load(self.spec)
-
-    async def unload(self) -> bool:
-        """See `HostedModel.unload`; after what else is under way with this expert."""
-        async with self._changing:
-            return self.host.unload(self.spec)
-
-    def report(self, *, draining: bool) -> ExpertReport:
-        state, error = self.host.state_of(self.spec)
-        return ExpertReport(
-            name=self.name,
-            model=self.spec.model,
-            state="draining" if draining else state,
-            tier="device" if state == "ready" else "disk",
-            running=self.admission.running,
-            waiting=self.admission.waiting,
-            error=error,
-            adapter=self.host.digest(self.spec),
-        )
-
-
-def hosted_experts(worker: WorkerSpec, hosts: Sequence[HostedModel]) -> dict[str, HostedExpert]:
-    """Every expert of `worker` by name, on its model among `hosts`."""
-    models = {host.model.name: host for host in hosts}
-    experts = {}
-    for spec in worker.experts:
-        host = models[spec.model]
-        admission = Admission(
-            spec.name,
-            max_running=worker.max_running,
-            max_queued=worker.max_queued,
-            queue_timeout_s=worker.queue_timeout_s,
-        )
-        experts[spec.name] = HostedExpert(spec, host, admission)
-    return experts
 
 
 def attached_session() -> aiohttp.ClientSession:

@@ -1,0 +1,77 @@
+"""A device whose loads take as long and fail as a test says. It fails the test where its caller breaks a rule."""
+
+import asyncio
+from collections.abc import Callable, Collection
+
+from workers.errors import EngineAwayError, WorkerError
+from workers.policies import Memory
+from workers.spec import Tier
+
+
+class ScriptedMechanism:
+    """`runs` says what runs now; `fails` is raised by the next swap, `dies` takes all that is idle with it."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self.budget, self.host_budget = memory.device_bytes, memory.host_bytes
+        self.truth: set[str] = set()
+        self.held: set[str] = set()
+        self.swaps: list[tuple[str, tuple[str, ...], Tier]] = []
+        self.runs: Callable[[], Collection[str]] = tuple
+        self.fails: WorkerError | None = None
+        self.dies = False
+        self.busy = False
+
+    def resident(self) -> Collection[str]:
+        return set(self.truth)
+
+    def copies(self) -> Collection[str]:
+        return set(self.held)
+
+    def reserved(self) -> int:
+        return 0
+
+    async def swap(self, name: str, evict: Collection[str], *, keep: bool) -> Tier:
+        assert not self.busy, "two changes at once"
+        assert name not in self.truth, "it is there already"
+        assert not set(evict) & set(self.runs()), "what leaves still runs"
+        self.busy = True
+        try:
+            self.truth -= set(evict)
+            self._check({*self.truth, name})
+            tier: Tier = "host" if name in self.held else "disk"
+            await asyncio.sleep(self.memory.costs[name].load_s[tier])
+            if self.dies:
+                self.truth &= set(self.runs())
+                self.held.clear()
+                self.dies = False
+                raise EngineAwayError("the engine ended")
+            if self.fails:
+                failed, self.fails = self.fails, None
+                raise failed
+            if keep:
+                self.held.add(name)
+            self.truth.add(name)
+            self._check(self.truth)
+            self.swaps.append((name, tuple(evict), tier))
+            return tier
+        finally:
+            self.busy = False
+
+    async def evict(self, names: Collection[str]) -> None:
+        assert not self.busy, "two changes at once"
+        assert not set(names) & set(self.runs()), "what leaves still runs"
+        self.truth -= set(names)
+
+    async def fetch(self, name: str) -> None:
+        self.held.add(name)
+        self._check(self.truth)
+
+    async def drop(self, name: str) -> None:
+        self.held.remove(name)
+
+    def _check(self, device: Collection[str]) -> None:
+        costs = self.memory.costs
+        assert sum(costs[name].size for name in device) <= self.budget, "more than the device holds"
+        assert sum(costs[name].size for name in self.held) <= self.host_budget, "more than host memory may hold"
+        assert all(len(group & set(device)) <= 1 for group in self.memory.groups), "two of an exclusive group"

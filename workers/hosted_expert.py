@@ -1,0 +1,154 @@
+"""One expert as the data port serves it: its specification, engine and admission go in, leases and reports come out."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from workers.admission import Admission
+from workers.data_port import Lease
+from workers.errors import NotUnloadableError
+from workers.hosted_engine import HostedEngine
+from workers.openai_errors import Failure, RefusedError
+from workers.requests import ExpertRequest
+from workers.residency import Residency
+from workers.spec import ExpertReport, ExpertSpec, ExpertState, Tier
+
+_LOADING_RETRY_S = 5.0
+_FAILED_RETRY_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostedExpert:
+    """`movable`: its model can leave the device. `idle_s`: how long the model stays unused; None: for ever."""
+
+    spec: ExpertSpec
+    host: HostedEngine
+    admission: Admission
+    residency: Residency
+    movable: bool
+    idle_s: float | None = None
+    _changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        return self.host.session
+
+    @property
+    def base_url(self) -> str:
+        return self.host.base_url
+
+    def refusal(self) -> Failure | None:
+        state, error = self.state()
+        match state:
+            case "ready":
+                return None
+            case "loading":
+                return Failure(503, "expert_loading", f"expert `{self.name}` is being loaded", _LOADING_RETRY_S)
+            case "failed":
+                reason = f"expert `{self.name}` cannot be served: {error}"
+                return Failure(503, "expert_unavailable", reason, _FAILED_RETRY_S)
+            case "unloaded":
+                remedy = f"expert `{self.name}` is not loaded: load it with `coe load {self.name}`"
+                return Failure(503, "expert_unloaded", remedy, _FAILED_RETRY_S)
+            case "draining":
+                return Failure(503, "draining", "this worker is being stopped: ask another one", _LOADING_RETRY_S)
+
+    def state(self) -> tuple[ExpertState, str | None]:
+        """What a request would meet, and what is wrong. `ready` also where its model has to be made resident first."""
+        state, error = self.host.state_of(self.spec)
+        if state != "ready" or self.residency.admits(self.spec.model):
+            return state, error
+        if failed := self.residency.failure(self.spec.model):
+            return "failed", str(failed.error)
+        if blockers := self.residency.blockers(self.spec.model):
+            names = ", ".join(f"`{name}`" for name in blockers)
+            return (
+                "failed",
+                f"model `{self.spec.model}` has no place beside what is pinned: unpin the experts of {names}",
+            )
+        return "ready", None
+
+    @asynccontextmanager
+    async def lease(self) -> AsyncIterator[Lease]:
+        """How to ask the engine, good until the lease ends. See `Servable.lease`."""
+        async with self.admission.slot(self.name) as turn:
+            if failure := self.refusal():  # what was ready before the wait may have gone since
+                raise RefusedError(failure)
+            with self.host.lease(self.spec) as served_name:
+                yield Lease(ExpertRequest(self.spec, served_name), turn.swap_s)
+
+    async def load(self) -> bool:
+        """Make its model resident and its adapter answer as it is now; False where both do already.
+
+        After what else is under way with this expert. Raises `SourceError`, `EngineError` and `AdmissionError`.
+        """
+        async with self._changing:
+            self.residency.forget_failure(self.spec.model)
+            return await self._bring_model() or await self.host.load(self.spec)
+
+    async def unload(self) -> bool:
+        """Take its adapter out of the engine, or its model off the device, when what runs there has ended.
+
+        After what else is under way with this expert. Raises `NotUnloadableError` and `EngineError`.
+        """
+        async with self._changing:
+            if self.spec.adapter or not self.movable:
+                return self.host.unload(self.spec)
+            if self.spec.model in self.residency.memory.pinned:
+                raise NotUnloadableError(f"expert `{self.name}` is pinned: `coe unpin {self.name}` first")
+            return await self.admission.put_away(self.spec.model)
+
+    async def pin(self) -> bool:
+        """Make its model resident and keep it so; False where it is pinned already. Raises as `load`."""
+        async with self._changing:
+            pinned = self.residency.memory.pinned
+            if self.spec.model in pinned:
+                return False
+            await self._bring_model()
+            pinned.add(self.spec.model)
+            return True
+
+    async def unpin(self) -> bool:
+        """Let its model leave again; False where it is not pinned."""
+        async with self._changing:
+            pinned = self.residency.memory.pinned
+            if self.spec.model not in pinned:
+                return False
+            pinned.discard(self.spec.model)
+            self.admission.advance()
+            return True
+
+    def report(self, *, draining: bool) -> ExpertReport:
+        state, error = self.state()
+        memory, model = self.residency.memory, self.spec.model
+        tier: Tier = memory.tier(model) if state == "ready" else "disk"
+        return ExpertReport(
+            name=self.name,
+            model=model,
+            state="draining" if draining else state,
+            tier=tier,
+            running=self.admission.running(self.name),
+            waiting=self.admission.waiting(self.name),
+            error=error,
+            adapter=self.host.digest(self.spec),
+            size_bytes=memory.costs[model].size,
+            room=self.admission.room(self.name),
+            swap_s=round(memory.load_s(model), 4),
+            wait_s=round(self.admission.expected_wait_s(self.name), 3),
+            pinned=model in memory.pinned,
+            unload_in_s=self.residency.unload_in_s(model, self.idle_s),
+        )
+
+    async def _bring_model(self) -> bool:
+        if self.residency.admits(self.spec.model):
+            return False
+        self.host.require_reachable()
+        async with self.admission.slot(self.name):
+            return True
