@@ -193,6 +193,7 @@ class Admission:
                 case Serve(name):
                     self._let_in(name)
                 case Swap() as swap:
+                    self._residency.announce(swap)
                     self._work = self._start(self._swap(swap))
                 case Wait(until):
                     if until < math.inf:

@@ -123,9 +123,15 @@ class Residency:
         """Let `name` be tried again at once."""
         self._failures.pop(name, None)
 
-    async def swap(self, swap: Swap, drained: Callable[[], Awaitable[None]]) -> None:
-        """Carry out `swap` as soon as `drained` returns, because nothing runs on what leaves. Raises `WorkerError`."""
+    def announce(self, swap: Swap) -> None:
+        """From now on nothing is let in to what leaves. `swap` has to follow."""
         self.coming, self.leaving = swap.name, frozenset(swap.evict)
+
+    async def swap(self, swap: Swap, drained: Callable[[], Awaitable[None]]) -> None:
+        """Carry out what was announced as soon as `drained` returns, because nothing runs on what leaves.
+
+        Raises `WorkerError`.
+        """
         tier = self.memory.tier(swap.name)
         began = self._clock()
         error: WorkerError | None = None

@@ -35,6 +35,7 @@ _REPORT_PERIOD_S = 2.0
 _REPORT_TIMEOUT_S = 10.0
 _POLL_S = 0.05
 _AWAY_RETRY_S = 10.0
+_IDLE_PERIOD_S = 1.0
 
 
 class NotReadyError(WorkerError):
@@ -68,7 +69,7 @@ class ExpertWorker:
         self._residency: Residency | None = None
         self._admission: Admission | None = None
         self._port = DataPort(self._experts, report=self._report_json, host=spec.host, token=spec.token)
-        self._reporting: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
         self._changes = Joined[LoadReport]()
         self._epoch = 0
 
@@ -86,7 +87,9 @@ class ExpertWorker:
         await self._port.start()
         self._host(run_dir, label)
         if self._on_report:
-            self._reporting = asyncio.create_task(self._keep_reporting(self._on_report), name="reports")
+            self._background.append(asyncio.create_task(self._keep_reporting(self._on_report), name="reports"))
+        if any(model.idle_s is not None for model in self.spec.models):
+            self._background.append(asyncio.create_task(self._put_idle_away(), name="idle"))
 
     async def stop(self) -> None:
         """Refuse new requests, let the running ones finish for `drain_timeout_s`, then end engines and port."""
@@ -99,8 +102,8 @@ class ExpertWorker:
         except TimeoutError:
             _LOG.warning("requests still ran after %g s and were ended", self.spec.drain_timeout_s)
         finally:
-            if self._reporting:
-                self._reporting.cancel()
+            for task in self._background:
+                task.cancel()
             await self._changes.close()
             await self._port.stop()
             if self._admission:
@@ -226,6 +229,18 @@ class ExpertWorker:
                 for model in host.models:
                     self._admission.refuse(model, away)
         self._admission.advance()
+
+    async def _put_idle_away(self) -> None:
+        assert self._admission is not None, "started after the experts"
+        while True:
+            await asyncio.sleep(_IDLE_PERIOD_S)
+            for expert in self._experts.values():
+                report = expert.report(draining=False)
+                if report.unload_in_s == 0.0 and not report.waiting:
+                    try:
+                        await self._admission.put_away(expert.spec.model)
+                    except WorkerError as error:
+                        _LOG.warning("`%s` could not be put away: %s", expert.spec.model, error)
 
     def _report_json(self) -> bytes:
         return self.report().to_json()

@@ -106,6 +106,25 @@ def test_a_copy_in_host_memory_makes_the_next_swap_quick(run: Run) -> None:
     run(scene())
 
 
+def test_what_is_about_to_leave_takes_no_new_requests(run: Run) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(), resident="a", policy="fcfs-lru")
+        order: list[str] = []
+
+        async def request(expert: str) -> None:
+            await scene.request(expert, 5)
+            order.append(expert)
+
+        requests = []
+        for expert in "aba":
+            requests.append(asyncio.create_task(request(expert)))
+            await asyncio.sleep(0)
+        await asyncio.gather(*requests)
+        assert order == ["a", "b", "a"]
+
+    run(scene())
+
+
 def test_experts_of_one_model_share_its_place(run: Run) -> None:
     async def scene() -> None:
         scene = Scene(memory(), resident="a")
