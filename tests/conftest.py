@@ -25,7 +25,7 @@ from tests.running_gateway import (
     enter_gateway,
 )
 from tests.scripted_worker import ScriptedWorker, StartWorker
-from workers.spec import ExpertReport, ExpertState, WorkerReport
+from workers.spec import ExpertReport, ExpertState, SwapReport, Tier, WorkerReport
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +57,7 @@ def namespace() -> str:
 
 @pytest.fixture
 def make_report() -> MakeReport:
-    """`make_report(url, "poet", "generalist", state=…, running=…, error=…)`: what a worker says of itself."""
+    """`make_report(url, "poet", "generalist", state=…, running=…, tier=…)`: what a worker says of itself."""
 
     def make(
         url: str = "http://127.0.0.1:9",
@@ -67,12 +67,29 @@ def make_report() -> MakeReport:
         state: ExpertState = "ready",
         running: int = 0,
         error: str | None = None,
+        tier: Tier = "device",
+        room: int = 0,
+        wait_s: float = 0.0,
+        swap_s: float = 0.0,
+        swaps: tuple[SwapReport, ...] = (),
     ) -> WorkerReport:
         held = tuple(
-            ExpertReport(name=name, model="base", state=state, tier="device", running=running, error=error)
+            ExpertReport(
+                name=name,
+                model="base",
+                state=state,
+                tier=tier,
+                running=running,
+                error=error,
+                room=room,
+                wait_s=wait_s,
+                swap_s=swap_s,
+            )
             for name in experts or EXPERTS
         )
-        return WorkerReport(worker_id=worker_id, group="w", url=url, pid=1, epoch=epoch, experts=held, engines=())
+        return WorkerReport(
+            worker_id=worker_id, group="w", url=url, pid=1, epoch=epoch, experts=held, engines=(), swaps=swaps
+        )
 
     return make
 

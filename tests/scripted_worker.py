@@ -36,6 +36,7 @@ class ScriptedWorker:
         self.running = 0
         self.aborted = 0
         self.swap_ms = 0.0
+        self.tier: str | None = None
         self._play: Play = self._answer
         self._released = asyncio.Event()
 
@@ -128,7 +129,7 @@ class ScriptedWorker:
             self.running -= 1
 
     async def _answer(self, request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
-        headers = {"x-coe-swap-ms": f"{self.swap_ms:.1f}"}
+        headers = {"x-coe-swap-ms": f"{self.swap_ms:.1f}", **({"x-coe-tier": self.tier} if self.tier else {})}
         if not asked.get("stream"):
             return web.Response(body=completion(asked["model"]), content_type="application/json", headers=headers)
         return await _stream(request, self.frames(asked), headers)

@@ -4,9 +4,10 @@ In: the settings of experts, of the models below them, and of the worker. Out: r
 Only that names agree is checked here; every other value is judged where it is used.
 """
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -243,7 +244,7 @@ class EngineReport:
 class WorkerReport:
     """One worker now. `epoch` grows with each start of the worker and so tells late reports of earlier starts apart.
 
-    `swaps` are the latest changes of what is resident, the newest last.
+    `swaps` are the latest changes of what is resident, the newest last. `at`: when it was made, in seconds since 1970.
     """
 
     worker_id: str
@@ -254,6 +255,16 @@ class WorkerReport:
     experts: tuple[ExpertReport, ...]
     engines: tuple[EngineReport, ...]
     swaps: tuple[SwapReport, ...] = ()
+    at: float = field(default_factory=time.time, compare=False)
+
+    @property
+    def device_bytes(self) -> int:
+        """Of the weights on the device. Experts of one model share it, so that it counts once."""
+        sizes: dict[str, int] = {}
+        for expert in self.experts:
+            if expert.tier == "device":
+                sizes[expert.model] = max(sizes.get(expert.model, 0), expert.size_bytes)
+        return sum(sizes.values())
 
     def to_json(self) -> bytes:
         return orjson.dumps(self)

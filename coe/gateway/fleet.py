@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from coe.gateway.dispatch import Candidate, SentLedger, best_first
 from coe.plan.worker_expert import Endpoint
 from coe.store.client import STORE_ERRORS
 from coe.telemetry.logs import get_logger
@@ -31,12 +33,24 @@ class ReportSource(Protocol):
     async def reports(self) -> list[WorkerReport]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """A worker that holds an expert. `load` is of all its experts; `swaps_s`: what each would take to come in."""
+
+    report: WorkerReport
+    held: ExpertReport
+    load: int
+    swaps_s: Mapping[str, float]
+
+
 class Fleet:
     """All workers of the service as last reported. One event loop uses it."""
 
     def __init__(self, sources: Sequence[ReportSource]) -> None:
         self._sources = sources
         self._reports: list[WorkerReport] = []
+        self._holders: dict[str, list[_Holder]] = {}
+        self._sent = SentLedger()
         self._suspected: dict[str, float] = {}
         self._source_in_use: ReportSource | None = None
 
@@ -56,26 +70,60 @@ class Fleet:
                     log.warning("lost a source of worker reports", source=type(source).__name__, error=repr(error))
                 continue
             if reports or source is self._sources[-1]:
-                self._reports = reports
+                self._take(reports)
                 self._source_in_use = source
                 return
+
+    def _take(self, reports: list[WorkerReport]) -> None:
+        holders: dict[str, list[_Holder]] = {}
+        for report in reports:
+            load = sum(held.running + held.waiting for held in report.experts)
+            swaps_s = {held.name: held.swap_s for held in report.experts if held.tier != "device"}
+            for held in report.experts:
+                holders.setdefault(held.name, []).append(_Holder(report, held, load, swaps_s))
+        self._reports, self._holders = reports, holders
+        self._sent.keep_only(report.worker_id for report in reports)
 
     def reports(self) -> Iterable[WorkerReport]:
         return self._reports
 
     def endpoints(self, expert: str) -> list[Endpoint]:
-        """Workers that can answer as the expert, the least loaded first."""
-        now = time.monotonic()
-        ready = [
-            (found.running + found.waiting, report)
-            for report in self._reports
-            if (found := _find(report, expert)) and found.state == "ready" and not self._is_suspect(report.url, now)
+        """Workers that can answer as the expert: those that hold it and have room, then by the expected wait."""
+        return [
+            Endpoint(found.report.worker_id, found.report.url, found.held.tier)
+            for found in best_first(self._candidates(expert))
         ]
-        ready.sort(key=lambda pair: pair[0])
-        return [Endpoint(report.worker_id, report.url) for _, report in ready]
+
+    def is_resident(self, expert: str) -> bool:
+        """Some worker can answer as the expert without a swap, now or after requests that came before."""
+        return any(found.held.tier == "device" for found in self._candidates(expert))
+
+    def has_room(self, expert: str) -> bool:
+        """Some worker would answer as the expert at once."""
+        return any(found.has_room for found in self._candidates(expert))
+
+    def began(self, endpoint: Endpoint, expert: str) -> None:
+        self._sent.began(endpoint.worker_id, expert, time.time())
+
+    def ended(self, endpoint: Endpoint, expert: str) -> None:
+        self._sent.ended(endpoint.worker_id, expert, time.time())
+
+    def _candidates(self, expert: str) -> list[Candidate]:
+        now = time.monotonic()
+        return [
+            self._candidate(holder)
+            for holder in self._holders.get(expert, ())
+            if holder.held.state == "ready" and not self._is_suspect(holder.report.url, now)
+        ]
+
+    def _candidate(self, holder: _Holder) -> Candidate:
+        report, name = holder.report, holder.held.name
+        sent = self._sent.since(report.worker_id, report.at, time.time())
+        others_s = sum(holder.swaps_s.get(other, 0.0) for other, count in sent.items() if other != name and count > 0)
+        return Candidate(report, holder.held, holder.load + sent.total(), sent[name], others_s)
 
     def why_unavailable(self, expert: str) -> str:
-        states = [found for report in self._reports if (found := _find(report, expert))]
+        states = [holder.held for holder in self._holders.get(expert, ())]
         if errors := [found.error for found in states if found.error]:
             return f"The expert `{expert}` cannot answer: {errors[0]}"
         if any(found.state == "loading" for found in states):
@@ -86,7 +134,7 @@ class Fleet:
 
     def adapters(self, expert: str) -> str:
         """Digests of the adapters that workers answer with as the expert; empty for one that has none."""
-        found = {held.adapter for report in self._reports if (held := _find(report, expert)) and held.adapter}
+        found = {holder.held.adapter for holder in self._holders.get(expert, ()) if holder.held.adapter}
         return ",".join(sorted(found))
 
     def states(self) -> dict[str, str]:
@@ -105,7 +153,3 @@ class Fleet:
 
     def _is_suspect(self, url: str, now: float) -> bool:
         return self._suspected.get(url, 0.0) > now
-
-
-def _find(report: WorkerReport, expert: str) -> ExpertReport | None:
-    return next((found for found in report.experts if found.name == expert), None)

@@ -12,16 +12,20 @@ import orjson
 from coe.errors import ErrorBody, RequestError, UnavailableError, UpstreamError
 from coe.plan.expert import Answer
 from coe.plan.request import ChatRequest
+from coe.telemetry.metrics import TIER_HITS
+from workers.spec import Tier
 
 RETRY_AFTER_S = 5.0
+TIERS: tuple[Tier, ...] = ("device", "host", "disk")
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A worker's data port."""
+    """A worker's data port, and where the worker last had the expert that is asked for."""
 
     worker_id: str
     url: str
+    tier: Tier = "device"
 
 
 class Workers(Protocol):
@@ -29,6 +33,14 @@ class Workers(Protocol):
 
     def endpoints(self, expert: str) -> list[Endpoint]:
         """Data ports of the workers that can answer as the expert, the best first."""
+        ...
+
+    def began(self, endpoint: Endpoint, expert: str) -> None:
+        """A request for the expert goes to the worker."""
+        ...
+
+    def ended(self, endpoint: Endpoint, expert: str) -> None:
+        """It has ended, or never got there."""
         ...
 
     def why_unavailable(self, expert: str) -> str:
@@ -69,32 +81,48 @@ class WorkerExpert:
         )
 
     async def _ask(self, endpoint: Endpoint, request: ChatRequest, body: bytes) -> Answer:
+        self._workers.began(endpoint, self.name)
+        try:
+            response = await self._post(endpoint, request, body)
+        except BaseException:  # also a client that left while it waited
+            self._workers.ended(endpoint, self.name)
+            raise
+        streamed = response.content_type == "text/event-stream"
+        swap_ms = float(response.headers.get("x-coe-swap-ms", 0))
+        TIER_HITS.labels(self.name, _tier_found(endpoint, response, swap_ms)).inc()
+        return Answer(self.name, streamed, self._relay(endpoint, response), swap_ms)
+
+    async def _post(self, endpoint: Endpoint, request: ChatRequest, body: bytes) -> aiohttp.ClientResponse:
         headers = {**self._headers, "x-request-id": request.request_id}
         response = await self._session.post(f"{endpoint.url}/v1/chat/completions", data=body, headers=headers)
         if response.status != 200:
             async with response:
                 raise _upstream_error(response, await response.read())
-        streamed = response.content_type == "text/event-stream"
-        swap_ms = float(response.headers.get("x-coe-swap-ms", 0))
-        return Answer(self.name, streamed, _relay(response), swap_ms)
+        return response
+
+    async def _relay(self, endpoint: Endpoint, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+        """The body as it arrives. Leaving early closes the connection, which tells the worker to stop."""
+        try:
+            async for chunk in response.content.iter_any():
+                yield chunk
+        except aiohttp.ClientError as error:
+            raise UnavailableError(
+                "The worker was lost while it was answering. Send the request again.",
+                code="worker_lost",
+                retry_after_s=RETRY_AFTER_S,
+            ) from error
+        finally:
+            self._workers.ended(endpoint, self.name)
+            if response.content.at_eof():
+                response.release()
+            else:
+                response.close()
 
 
-async def _relay(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
-    """The body as it arrives. Leaving early closes the connection, which tells the worker to stop."""
-    try:
-        async for chunk in response.content.iter_any():
-            yield chunk
-    except aiohttp.ClientError as error:
-        raise UnavailableError(
-            "The worker was lost while it was answering. Send the request again.",
-            code="worker_lost",
-            retry_after_s=RETRY_AFTER_S,
-        ) from error
-    finally:
-        if response.content.at_eof():
-            response.release()
-        else:
-            response.close()
+def _tier_found(endpoint: Endpoint, response: aiohttp.ClientResponse, swap_ms: float) -> str:
+    """Where the request found its expert: as the worker says, else, where it waited for a swap, as the last report."""
+    told = response.headers.get("x-coe-tier")
+    return told if told in TIERS else endpoint.tier if swap_ms else "device"
 
 
 def _upstream_error(response: aiohttp.ClientResponse, body: bytes) -> UpstreamError:

@@ -49,6 +49,38 @@ REJECTION_RATIO = Gauge(
     "Share of the window that the router would not decide.",
     multiprocess_mode="mostrecent",
 )
+RESIDENT_ROUTED = Counter(
+    "coe_route_resident_total",
+    "Prompts that a resident expert took instead of the mapped one.",
+    ["expert", "instead_of"],
+)
+TIER_HITS = Counter("coe_tier_hits_total", "Requests by where they found their expert.", ["expert", "tier"])
+SWAPS = Counter("coe_swaps_total", "Changes of what is resident.", ["worker", "model", "tier", "result"])
+SWAP_SECONDS = Histogram("coe_swap_duration_seconds", "Of swaps that were done.", ["tier"], buckets=LATENCY_BUCKETS)
+SWAP_THRASH = Counter("coe_swap_thrash_total", "Swaps in of what had just left.", ["worker", "model"])
+
+_COUNTED = (
+    REQUESTS,
+    REQUEST_SECONDS,
+    FIRST_TOKEN_SECONDS,
+    TOKENS,
+    ROUTES,
+    ABSTENTIONS,
+    ROUTE_SECONDS,
+    ROUTER_RELOADS,
+    ROUTER_INFO,
+    CACHE,
+    DECISIONS_LOGGED,
+    FEEDBACK,
+    DRIFT,
+    PSI,
+    REJECTION_RATIO,
+    RESIDENT_ROUTED,
+    TIER_HITS,
+    SWAPS,
+    SWAP_SECONDS,
+    SWAP_THRASH,
+)
 
 
 class WorkerStates(Protocol):
@@ -66,8 +98,10 @@ class _WorkerCollector:
         ready = GaugeMetricFamily("coe_expert_ready", "1 where the worker can answer as the expert.", labels=labels)
         running = GaugeMetricFamily("coe_expert_running_requests", "Requests in the engine.", labels=labels)
         waiting = GaugeMetricFamily("coe_expert_waiting_requests", "Requests in the worker's queue.", labels=labels)
+        bytes_used = GaugeMetricFamily("coe_device_bytes", "Weights on the worker's device.", labels=["worker"])
         restarts = GaugeMetricFamily("coe_engine_restarts", "Engine restarts.", labels=["worker", "model"])
         for report in self._states.reports():
+            bytes_used.add_metric([report.worker_id], float(report.device_bytes))
             for expert in report.experts:
                 key = [report.worker_id, expert.name]
                 ready.add_metric(key, float(expert.state == "ready"))
@@ -75,7 +109,7 @@ class _WorkerCollector:
                 waiting.add_metric(key, float(expert.waiting))
             for engine in report.engines:
                 restarts.add_metric([report.worker_id, engine.model], float(engine.restarts))
-        return (ready, running, waiting, restarts)
+        return (ready, running, waiting, bytes_used, restarts)
 
 
 def render_metrics(states: WorkerStates) -> bytes:
@@ -85,23 +119,7 @@ def render_metrics(states: WorkerStates) -> bytes:
         _forget_the_dead(Path(os.environ[MULTIPROC_VARIABLE]))
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library's __init__ has no annotations
     else:
-        for metric in (
-            REQUESTS,
-            REQUEST_SECONDS,
-            FIRST_TOKEN_SECONDS,
-            TOKENS,
-            ROUTES,
-            ABSTENTIONS,
-            ROUTE_SECONDS,
-            ROUTER_RELOADS,
-            ROUTER_INFO,
-            CACHE,
-            DECISIONS_LOGGED,
-            FEEDBACK,
-            DRIFT,
-            PSI,
-            REJECTION_RATIO,
-        ):
+        for metric in _COUNTED:
             registry.register(metric)
     registry.register(_WorkerCollector(states))
     return generate_latest(registry)

@@ -132,3 +132,63 @@ async def test_why_an_expert_is_unavailable_is_told(make_report: MakeReport) -> 
     assert "loading" in fleet.why_unavailable("generalist")
     assert "`coe load clerk`" in fleet.why_unavailable("clerk")
     assert "coe ps" in fleet.why_unavailable("nobody")
+
+
+async def test_a_burst_between_two_reports_does_not_all_go_to_one_worker(make_report: MakeReport) -> None:
+    def reports() -> list[WorkerReport]:
+        return [make_report(f"http://{name}", worker_id=name, room=2, wait_s=1.0) for name in "ab"]
+
+    source = ScriptedSource(reports())
+    fleet = Fleet([source])
+    await fleet.refresh()
+    asked = []
+    for _ in range(4):
+        endpoint = fleet.endpoints("poet")[0]
+        fleet.began(endpoint, "poet")
+        asked.append(endpoint.worker_id)
+    assert asked == ["a", "b", "a", "b"]
+    assert not fleet.has_room("poet")
+    fleet.ended(Endpoint("b", "http://b"), "poet")
+    assert fleet.endpoints("poet")[0].worker_id == "b"
+    source.known = reports()
+    await fleet.refresh()
+    assert fleet.has_room("poet")  # a later report knows what was sent
+
+
+async def test_an_old_report_that_is_read_again_is_still_corrected(make_report: MakeReport) -> None:
+    fleet = await fleet_of(
+        make_report("http://a", worker_id="a", room=1), make_report("http://b", worker_id="b", room=1)
+    )
+    fleet.began(fleet.endpoints("poet")[0], "poet")
+    await fleet.refresh()
+    assert fleet.endpoints("poet")[0].worker_id == "b"
+
+
+async def test_a_swap_that_this_gateway_causes_for_another_expert_counts_at_once(make_report: MakeReport) -> None:
+    fleet = await fleet_of(
+        *(make_report(f"http://{name}", worker_id=name, tier="host", room=4, wait_s=0.5, swap_s=0.5) for name in "ab")
+    )
+    first = fleet.endpoints("poet")[0]
+    fleet.began(first, "poet")
+    assert fleet.endpoints("poet")[0] == first  # the same swap serves it
+    assert fleet.endpoints("generalist")[0].worker_id != first.worker_id
+
+
+async def test_residents_are_what_ready_workers_hold_on_the_device(make_report: MakeReport) -> None:
+    fleet = await fleet_of(
+        make_report("http://a", "poet", worker_id="a", tier="host", room=4),
+        make_report("http://b", "clerk", worker_id="b", room=0),
+        make_report("http://c", "critic", worker_id="c", room=1),
+        make_report("http://d", "gone", worker_id="d", room=1, state="draining"),
+    )
+    found = {
+        name: (fleet.is_resident(name), fleet.has_room(name)) for name in ("poet", "clerk", "critic", "gone", "no")
+    }
+    assert found == {
+        "poet": (False, False),
+        "clerk": (True, False),
+        "critic": (True, True),
+        "gone": (False, False),
+        "no": (False, False),
+    }
+    assert fleet.endpoints("poet")[0].tier == "host"

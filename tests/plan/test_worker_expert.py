@@ -9,6 +9,7 @@ from coe.errors import RequestError, UnavailableError, UpstreamError
 from coe.gateway.fleet import Fleet
 from coe.plan.request import ChatRequest
 from coe.plan.worker_expert import WorkerExpert
+from coe.telemetry.metrics import TIER_HITS
 from tests.running_gateway import TOKEN, MakeReport, ScriptedSource
 from tests.scripted_worker import DONE, ScriptedWorker, StartWorker, chunk, completion, until
 
@@ -151,3 +152,60 @@ async def test_a_complete_answer_gives_its_connection_back(
         assert (await asking.read()).endswith(DONE)
     assert session.connector is not None
     assert len(session.connector._conns) == 1
+
+
+async def test_a_request_counts_at_its_worker_from_its_beginning_to_its_end(
+    session: aiohttp.ClientSession, worker: ScriptedWorker, make_report: MakeReport
+) -> None:
+    fleet = Fleet([ScriptedSource([make_report(worker.url, "poet", room=1)])])
+    await fleet.refresh()
+    answer = await WorkerExpert("poet", fleet, session, TOKEN).answer(request())
+    assert not fleet.has_room("poet")
+    async with aclosing(answer.chunks) as chunks:
+        assert [piece async for piece in chunks]
+    assert fleet.has_room("poet")
+
+
+async def test_a_request_that_is_refused_or_given_up_counts_no_more(
+    session: aiohttp.ClientSession, worker: ScriptedWorker, make_report: MakeReport
+) -> None:
+    fleet = Fleet([ScriptedSource([make_report(worker.url, "poet", room=1)])])
+    await fleet.refresh()
+    expert = WorkerExpert("poet", fleet, session, TOKEN)
+    worker.refuses(429)
+    with pytest.raises(UpstreamError):
+        await expert.answer(request())
+    assert fleet.has_room("poet")
+    worker.stalls()
+    waiting = asyncio.create_task(expert.answer(request()))
+    await until(lambda: worker.running == 1)
+    assert not fleet.has_room("poet")
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    assert fleet.has_room("poet")
+
+
+@pytest.mark.parametrize(
+    ("reported", "told", "swap_ms", "found"),
+    [
+        ("device", None, 0, "device"),
+        ("host", None, 120, "host"),
+        ("host", None, 0, "device"),  # another request's swap has brought it in since the report
+        ("device", "disk", 900, "disk"),  # the worker knows better
+    ],
+)
+async def test_where_a_request_found_its_expert_is_counted(
+    session: aiohttp.ClientSession,
+    worker: ScriptedWorker,
+    make_report: MakeReport,
+    reported: str,
+    told: str | None,
+    swap_ms: float,
+    found: str,
+) -> None:
+    fleet = Fleet([ScriptedSource([make_report(worker.url, "poet", tier=reported)])])
+    await fleet.refresh()
+    worker.swap_ms, worker.tier = swap_ms, told
+    before = TIER_HITS.labels("poet", found)._value.get()
+    await WorkerExpert("poet", fleet, session, TOKEN).answer(request())
+    assert TIER_HITS.labels("poet", found)._value.get() == before + 1
