@@ -6,7 +6,7 @@ CoeError
 ├── RefusedError                   the result of a command is not good enough to be kept (command: exit 1)
 ├── StartupError                   the service cannot start (command: exit 1)
 └── RequestError                   a request cannot be answered; carries its HTTP form
-    ├── InvalidRequestError        400, 409, 413, 415, 422: the client must change the request or what it names
+    ├── InvalidRequestError        400 to 422: the client must change the request or what it names
     ├── ModelNotFoundError         404
     ├── OverloadedError            429: come back after `retry_after_s`
     ├── UnavailableError           503: nothing can answer now

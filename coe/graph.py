@@ -21,11 +21,13 @@ from coe.config.specs import worker_spec
 from coe.gateway.assembly import assemble_gateway
 from coe.handles import AskedWorkers, ControlledWorkers, RemoteRouter
 from coe.live_router import LiveRouter
+from coe.report_publisher import ReportPublisher
 from coe.routing import Routed, RouterCard, load_routing
 from coe.runtime import Runtime
-from coe.store.client import STORE_ERRORS, open_redis
+from coe.store.client import open_redis
 from coe.store.directory import RedisDirectory
-from coe.telemetry.logs import configure_logs, get_logger
+from coe.store.swaps import SwapLog
+from coe.telemetry.logs import configure_logs
 from workers.errors import WorkerError
 from workers.spec import LoadReport, WorkerReport
 from workers.worker import ExpertWorker
@@ -129,12 +131,12 @@ class WorkerDeployment:
         config = setup.loaded.config
         runtime = setup.runtime
         configure_logs(runtime.log_file, config.logs.level, "worker")
-        self._log = get_logger("coe.worker")
-        self._directory = RedisDirectory(open_redis(runtime.redis_url), config.redis.namespace)
+        redis, namespace = open_redis(runtime.redis_url), config.redis.namespace
+        self._publisher = ReportPublisher(RedisDirectory(redis, namespace), SwapLog(redis, namespace))
         host = "127.0.0.1" if runtime.local else ray.util.get_node_ip_address()
         worker_id = f"{group}-{serve.get_replica_context().rank.rank}"
         spec = worker_spec(setup.loaded, group, runtime, host)
-        self._worker = ExpertWorker(spec, worker_id=worker_id, on_report=self._publish)
+        self._worker = ExpertWorker(spec, worker_id=worker_id, on_report=self._publisher.publish)
         await self._worker.start()
 
     async def report(self) -> WorkerReport:
@@ -148,6 +150,14 @@ class WorkerDeployment:
         """Takes the expert's adapter out, or says why not."""
         return await self._change(expert, self._worker.unload)
 
+    async def pin(self, expert: str) -> LoadReport:
+        """Makes the expert resident to stay, or says why not."""
+        return await self._change(expert, self._worker.pin)
+
+    async def unpin(self, expert: str) -> LoadReport:
+        """Lets the expert leave device memory again."""
+        return await self._change(expert, self._worker.unpin)
+
     async def _change(self, expert: str, change: Callable[[str], Awaitable[LoadReport]]) -> LoadReport:
         """The report is in Redis when this returns, so that a gateway that refreshes its picture then sees it."""
         try:
@@ -156,15 +166,8 @@ class WorkerDeployment:
             done = LoadReport(
                 worker_id=self._worker.worker_id, expert=expert, state="failed", code=error.code, error=str(error)
             )
-        await self._publish(self._worker.report())
+        await self._publisher.publish(self._worker.report())
         return done
-
-    async def _publish(self, report: WorkerReport) -> None:
-        try:
-            if not await self._directory.write(report):
-                self._log.error("a later worker has this id; its reports stand", worker=report.worker_id)
-        except STORE_ERRORS as error:
-            self._log.warning("Redis is away; gateways ask this worker directly", error=repr(error))
 
     async def __del__(self) -> None:  # Serve awaits it before the replica ends
         await self._worker.stop()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from coe.alternatives import Alternative, Alternatives
 from coe.config.load import LoadedConfig
 from coe.config.models import Config
 from coe.config.problem import Problem
@@ -39,11 +40,15 @@ class RouterCard:
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """What was decided of one prompt, and the router that decided it."""
+    """What was decided of one prompt, and the router that decided it.
+
+    `alternatives`: who may answer instead where that saves a swap, the best first; `router.resident` asks for them.
+    """
 
     classification: Classification
     expert: str
     router_card: RouterCard
+    alternatives: tuple[Alternative, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +59,21 @@ class Routing:
         overrides: category to expert; goes before what the router learned.
         general: the expert of prompts that the router will not decide, and of categories without an expert.
         card: the router's own.
+        alternatives: who may answer instead; None where nobody may.
     """
 
     router: CategoryRouter
     overrides: Mapping[str, str]
     general: str
     card: RouterCard
+    alternatives: Alternatives | None = None
 
     def route(self, turns: Sequence[str]) -> Routed:
         """Decides on what the user said, `turns`, last. Blocks for the encoder's time. Thread-safe."""
         found = self.router.classify_turns(turns)
-        return Routed(found, self._expert(found), self.card)
+        expert = self._expert(found)
+        near = self.alternatives.of(found, expert) if self.alternatives else ()
+        return Routed(found, expert, self.card, near)
 
     def _expert(self, found: Classification) -> str:
         if found.abstained:
@@ -78,15 +87,18 @@ def load_routing(loaded: LoadedConfig, cache_dir: Path) -> Routing:
     Raises:
         ConfigError: the artefact is missing, damaged, or sends prompts to experts that the configuration lacks.
     """
-    directory = loaded.path(loaded.config.router.path)
+    config = loaded.config
+    directory = loaded.path(config.router.path)
     try:
         router, version = _open(directory, cache_dir)
     except (ArtefactError, EncoderError) as error:
         raise loaded.error([Problem(("router", "path"), str(error))]) from error
-    if problems := find_mismatches(loaded.config, router):
+    if problems := find_mismatches(config, router):
         raise loaded.error(problems)
     card = RouterCard(version, router.categories, router.reject_rate)
-    return Routing(router, loaded.config.router.map, loaded.config.router.general, card)
+    resident = config.router.resident
+    alternatives = Alternatives(router, config.experts, resident.max_score_loss) if resident else None
+    return Routing(router, config.router.map, config.router.general, card, alternatives)
 
 
 def _open(directory: Path, cache_dir: Path) -> tuple[CategoryRouter, str]:
@@ -105,13 +117,21 @@ def resolve_source(source: str, cache_dir: Path) -> Path:
 
 
 def find_mismatches(config: Config, router: CategoryRouter) -> list[Problem]:
-    """Categories that the router does not know, and experts that the configuration does not have."""
+    """Categories that the router does not know, experts that the configuration lacks, evidence that is not there."""
     known = ", ".join(router.categories)
     problems = [
         Problem(("router", "map", category), f"the router has no such category; it knows {known}.")
         for category in config.router.map
         if category not in router.categories
     ]
+    if config.router.resident and router.paired is None:
+        problems.append(
+            Problem(
+                ("router", "resident"),
+                "the router learned from no outcomes, so what another expert would score is not known; train it on "
+                "rows with `outcomes` (`coe train-router`), or remove this key.",
+            )
+        )
     for category, expert in _learned(router):
         if expert not in config.experts and category not in config.router.map:
             problems.append(

@@ -7,6 +7,7 @@ text -> read -> encoder -> vector -> linear classifier -> probabilities -> categ
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,8 @@ class Classification:
     `category`: the likeliest one, or `general` when `abstained`. `probabilities`: calibrated, by category, before
     abstention; they sum to 1. `in_scope` in (0, 1]: the share of in-scope prompts that are no more at home.
     `confidence` in [0, 1]: the probability of `category`; when abstained, 1 - `in_scope`. `expert`: whom the learned
-    map or chooser would ask; None where the router learned none.
+    map or chooser would ask; None where the router learned none. `scores`: what the chooser expects of each of
+    `CategoryRouter.experts_to_choose`; empty without a chooser.
     """
 
     category: str
@@ -47,11 +49,17 @@ class Classification:
     in_scope: float
     probabilities: dict[str, float]
     expert: str | None = None
+    scores: tuple[float, ...] = ()
 
     @property
     def likeliest(self) -> str:
         """The category that the classifier prefers, abstention or not."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
+
+
+class _Choice(NamedTuple):
+    expert: str | None
+    scores: tuple[float, ...] = ()
 
 
 class CategoryRouter:
@@ -215,19 +223,22 @@ class CategoryRouter:
 
     def _experts(
         self, found: NDArray[np.int64], vectors: Vectors, probabilities: NDArray[np.float64]
-    ) -> Sequence[str | None]:
+    ) -> Sequence[_Choice]:
         expert_map, chooser = self._parts.expert_map, self._parts.chooser
         if expert_map is None:
-            return [None] * len(found)
+            return [_Choice(None)] * len(found)
         names = (*self.categories, GENERAL)
         mapped = [expert_map.expert_for(names[i]) for i in found.tolist()]
         if chooser is None:
-            return mapped
-        chosen = chooser.experts_for(Inputs(vectors, probabilities))
+            return [_Choice(expert) for expert in mapped]
+        expected = chooser.estimator.estimate(Inputs(vectors, probabilities))
         undecided = len(self.categories)
-        return [of_map if i == undecided else own for i, of_map, own in zip(found, mapped, chosen, strict=True)]
+        return [
+            _Choice(of_map if i == undecided else own, tuple(scores))
+            for i, of_map, own, scores in zip(found, mapped, chooser.best(expected), expected.tolist(), strict=True)
+        ]
 
-    def _classification(self, found: int, row: list[float], score: float, expert: str | None) -> Classification:
+    def _classification(self, found: int, row: list[float], score: float, choice: _Choice) -> Classification:
         abstained = found == len(self.categories)
         return Classification(
             category=GENERAL if abstained else self.categories[found],
@@ -235,7 +246,8 @@ class CategoryRouter:
             abstained=abstained,
             in_scope=score,
             probabilities=dict(zip(self.categories, row, strict=True)),
-            expert=expert,
+            expert=choice.expert,
+            scores=choice.scores,
         )
 
 

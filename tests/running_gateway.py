@@ -13,17 +13,22 @@ from typing import Any
 import aiohttp
 import orjson
 import uvicorn
+from pydantic import SecretStr
 from redis.asyncio import Redis
 from starlette.types import ASGIApp
 
+from coe.alternatives import Alternative
 from coe.config.models import CacheConfig, DecisionLogConfig
+from coe.gateway.admin import AdminGuard
 from coe.gateway.app import build_app
 from coe.gateway.chat import ChatEndpoint, ChatLimits
 from coe.gateway.decision import Decider, PromptRouter
+from coe.gateway.demand_counter import DemandCounter
 from coe.gateway.drift_watch import DriftWatch
 from coe.gateway.feedback import FeedbackPage
 from coe.gateway.fleet import Fleet
 from coe.gateway.loading import LoadPages, Verb
+from coe.gateway.memory_pages import MemoryPages
 from coe.gateway.observer import DecisionObserver
 from coe.gateway.pages import ExpertCard, Pages
 from coe.gateway.router_page import RouterPage
@@ -32,9 +37,11 @@ from coe.plan.executor import Executor
 from coe.plan.worker_expert import WorkerExpert
 from coe.routing import Routed, RouterCard
 from coe.store.decision_log import DecisionLog
+from coe.store.demand import DemandCounts
 from coe.store.drift_baselines import DriftBaselines
 from coe.store.outcomes import OutcomeLog
 from coe.store.response_cache import ResponseCache
+from coe.store.swaps import SwapLog
 from routers.router import Classification
 from tests.scripted_worker import until
 from workers.spec import LoadReport, WorkerReport
@@ -49,16 +56,17 @@ ROUTER = RouterCard("0123456789ab", ("law", "poetry"), 0.05)
 class ScriptedClassifier:
     """Knows poetry by the word and sends it to the poet; abstains where it reads `unclear`.
 
-    `texts` keeps what it was asked.
+    `texts` keeps what it was asked; `alternatives` are those of every prompt.
     """
 
     def __init__(self) -> None:
         self.texts: list[str] = []
+        self.alternatives: tuple[Alternative, ...] = ()
 
     async def route(self, turns: Sequence[str]) -> Routed:
         self.texts.append("\n".join(turns))
         found = self._classify(self.texts[-1])
-        return Routed(found, "poet" if found.category == "poetry" else GENERAL, ROUTER)
+        return Routed(found, "poet" if found.category == "poetry" else GENERAL, ROUTER, self.alternatives)
 
     async def card(self) -> RouterCard:
         return ROUTER
@@ -86,7 +94,7 @@ class ScriptedSource:
 
 @dataclass(slots=True)
 class ScriptedControl:
-    """Workers that answer to `load` and `unload` as a test sets; `asked` keeps what they were asked."""
+    """Workers that answer to every verb as a test sets; `asked` keeps what they were asked."""
 
     reports: list[LoadReport] = field(default_factory=list)
     asked: list[tuple[Verb, str]] = field(default_factory=list)
@@ -130,6 +138,8 @@ class RunningGateway:
     decisions: DecisionLog
     outcomes: OutcomeLog
     observer: DecisionObserver
+    demand: DemandCounter
+    swaps: SwapLog
 
     async def ask(self, text: str = "a poem", **fields: object) -> Reply:
         """Sends a chat request with one user message."""
@@ -137,9 +147,10 @@ class RunningGateway:
         return await self.post("/v1/chat/completions", body)
 
     async def settle(self) -> None:
-        """Returns when what was asked so far is in the decision log: a reply can be read before its exchange ends."""
+        """Returns when what was asked so far is logged and counted: a reply can be read before its exchange ends."""
         await self.get("/health")
         await self.observer.flush()
+        await self.demand.push()
 
     async def post(self, path: str, body: object, **headers: str) -> Reply:
         return await self.send("POST", path, json=body, headers=headers)
@@ -154,7 +165,7 @@ class RunningGateway:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Of one gateway. `router`: another one than the scripted classifier."""
+    """Of one gateway. `router`: another one than the scripted classifier; `host`: what it says that it listens on."""
 
     timeout_s: float = 20.0
     ping_interval_s: float = 10.0
@@ -164,10 +175,12 @@ class Settings:
     log: DecisionLogConfig = field(default_factory=DecisionLogConfig)
     drift_window: int = 100
     router: PromptRouter | None = None
+    host: str = "127.0.0.1"
+    admin_key: str | None = None
 
 
 MakeReport = Callable[..., WorkerReport]
-"""`make(url, *experts, worker_id=…, epoch=…, state=…, running=…, error=…)`"""
+"""`make(url, *experts, worker_id=…, state=…, tier=…)`; all that it takes is in `tests.conftest.make_report`."""
 StartGateway = Callable[..., Awaitable[RunningGateway]]
 """`start(*reports, redis=client, **settings)`"""
 
@@ -184,14 +197,17 @@ async def enter_gateway(
     experts = {
         name: CachedExpert(WorkerExpert(name, fleet, session, TOKEN), store, cache.mode, name, None) for name in EXPERTS
     }
-    decider = Decider(router, EXPERTS, GENERAL)
+    decider = Decider(router, EXPERTS, GENERAL, fleet)
     limits = ChatLimits(settings.max_body_bytes, settings.max_concurrent, settings.ping_interval_s)
-    chat = ChatEndpoint(decider, Executor(experts), limits)
+    namespace, kept = uuid.uuid4().hex, settings.log
+    counts, swaps = DemandCounts(redis, namespace), SwapLog(redis, namespace)
+    demand = DemandCounter(counts)
+    chat = ChatEndpoint(decider, Executor(experts), limits, demand)
     cards = [ExpertCard(name, f"The {name}.", 0.135) for name in EXPERTS]
     pages = Pages(decider, fleet, cards, GENERAL, settings.max_body_bytes)
     control = ScriptedControl()
-    loading = LoadPages(control, fleet, EXPERTS, GENERAL)
-    namespace, kept = uuid.uuid4().hex, settings.log
+    key = SecretStr(settings.admin_key) if settings.admin_key else None
+    loading = LoadPages(control, fleet, EXPERTS, GENERAL, AdminGuard(settings.host, key))
     decisions = DecisionLog(redis, namespace, kept.keep_h * 3600, kept.max_prompts)
     outcomes = OutcomeLog(redis, namespace, kept.keep_h * 3600, kept.max_outcomes)
     drift = DriftWatch(DriftBaselines(redis, namespace), settings.drift_window, 0.001)
@@ -204,11 +220,14 @@ async def enter_gateway(
         settings.timeout_s,
         feedback=FeedbackPage(decisions, outcomes, settings.max_body_bytes),
         router=RouterPage(router, drift),
+        memory=MemoryPages(swaps, counts),
         observer=observer,
     )
     url = await stack.enter_async_context(_served(app))
     client = await stack.enter_async_context(aiohttp.ClientSession(url))
-    return RunningGateway(url, client, fleet, source, chat, classifier, control, decisions, outcomes, observer)
+    return RunningGateway(
+        url, client, fleet, source, chat, classifier, control, decisions, outcomes, observer, demand, swaps
+    )
 
 
 @asynccontextmanager

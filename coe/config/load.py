@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from coe.config.models import Config
@@ -71,12 +71,25 @@ def _problem(details: ErrorDetails) -> Problem:
             return Problem(location, "required key is missing.")
         case "string_pattern_mismatch" if "[key]" in details["loc"]:
             return Problem(location, "not a valid name; use letters, digits, `.`, `_`, `-`, at most 63 of them.")
+        case _ if _is_secret(location):
+            return Problem(location, f"{details['msg']} (it is not shown); a number needs quotes to be a text.")
         case _:
-            return Problem(location, f"{details['msg']} (it is {details['input']!r}).")
+            given = details["input"]
+            shown = f"a {type(given).__name__}" if isinstance(given, dict | list) else repr(given)  # may hold secrets
+            return Problem(location, f"{details['msg']} (it is {shown}).")
+
+
+def _is_secret(location: Location) -> bool:
+    field = _section(location[:-1]).model_fields.get(str(location[-1])) if location else None
+    return field is not None and SecretStr in getattr(field.annotation, "__args__", (field.annotation,))
 
 
 def _known_keys(location: Location) -> list[str]:
-    """Field names of the section at a location, found by walking the model tree."""
+    return list(_section(location).model_fields)
+
+
+def _section(location: Location) -> type[BaseModel]:
+    """The section at a location, found by walking the model tree."""
     section: type[BaseModel] = Config
     for part in location:
         field = section.model_fields.get(str(part))
@@ -84,4 +97,4 @@ def _known_keys(location: Location) -> list[str]:
         for option in (candidate, *getattr(candidate, "__args__", ())):
             if isinstance(option, type) and issubclass(option, BaseModel):
                 section = option
-    return list(section.model_fields)
+    return section

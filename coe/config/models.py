@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 """Names of experts, models, worker groups: short and safe in headers, URLs and file names."""
@@ -36,6 +36,9 @@ class ServerConfig(Section):
     """A stream that waits for its first token gets a comment line this often, so that proxies keep it open."""
     drain_timeout_s: float = Field(30.0, ge=0)
     """How long running requests may finish when the service is told to stop."""
+    admin_key: SecretStr | None = Field(None, min_length=16)
+    """Key that loading, unloading and pinning experts then need (`authorization: Bearer KEY`, `coe load --admin-key`).
+    Without one they are open where `host` is a loopback address, and closed elsewhere."""
 
 
 class DecisionLogConfig(Section):
@@ -57,6 +60,11 @@ class DriftConfig(Section):
     """False warnings per window and signal, on average, while traffic stays as it is."""
 
 
+class ResidentConfig(Section):
+    max_score_loss: float = Field(ge=0, le=1)
+    """Expected score, in [0, 1], that a prompt may lose by going to another expert."""
+
+
 class RouterConfig(Section):
     path: str
     """Directory of the router that `coe train-router` wrote, relative to this file."""
@@ -68,6 +76,9 @@ class RouterConfig(Section):
     """Expert for prompts that the classifier will not decide, and for categories that no map names."""
     log: DecisionLogConfig = DecisionLogConfig()
     drift: DriftConfig = DriftConfig()
+    resident: ResidentConfig | None = None
+    """Where present, a prompt whose expert is not in device memory may go to one that is; the router must have learned
+    from outcomes. Prompts that the classifier will not decide stay."""
 
 
 class ModelConfig(Section):

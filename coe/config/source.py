@@ -24,7 +24,7 @@ class RawConfig:
     """The merged tree, and for each location the place that set it: `FILE:LINE` or an environment variable."""
 
     path: Path
-    data: Raw
+    data: Raw = field(repr=False)  # may hold secrets
     origins: dict[Location, str] = field(default_factory=dict)
 
     def origin(self, location: Location) -> str:

@@ -10,6 +10,7 @@ from coe.gateway.chat import ChatEndpoint
 from coe.gateway.envelope import Envelope
 from coe.gateway.feedback import FeedbackPage
 from coe.gateway.loading import LoadPages
+from coe.gateway.memory_pages import MemoryPages
 from coe.gateway.observer import DecisionObserver
 from coe.gateway.pages import Pages
 from coe.gateway.router_page import RouterPage
@@ -23,6 +24,7 @@ def build_app(
     *,
     feedback: FeedbackPage,
     router: RouterPage,
+    memory: MemoryPages,
     observer: DecisionObserver,
     repeats_id: bool = True,
 ) -> ASGIApp:
@@ -31,10 +33,11 @@ def build_app(
     Args:
         chat: the chat endpoint.
         pages: the endpoints beside it.
-        loading: the endpoints that load and unload experts.
+        loading: the endpoints that load, unload and pin experts.
         timeout_s: deadline of every exchange.
         feedback: the endpoint that takes scores.
         router: the endpoint that shows the router and its drift.
+        memory: the endpoints that show swaps and demand.
         observer: sees every exchange when it is over.
         repeats_id: add `x-request-id` to replies; off under Ray Serve, which adds it.
     """
@@ -47,6 +50,10 @@ def build_app(
         Route("/v1/feedback", feedback.feedback, methods=["POST"]),
         Route("/v1/experts/{name}/load", loading.load, methods=["POST"]),
         Route("/v1/experts/{name}/unload", loading.unload, methods=["POST"]),
+        Route("/v1/experts/{name}/pin", loading.pin, methods=["POST"]),
+        Route("/v1/experts/{name}/unpin", loading.unpin, methods=["POST"]),
+        Route("/v1/swaps", memory.swaps, methods=["GET"]),
+        Route("/v1/demand", memory.demand, methods=["GET"]),
         Route("/v1/workers", pages.workers, methods=["GET"]),
         Route("/health", pages.health, methods=["GET"]),
         Route("/ready", pages.ready, methods=["GET"]),

@@ -18,13 +18,16 @@ from starlette.types import ASGIApp
 from coe.config.load import LoadedConfig
 from coe.config.models import Config
 from coe.config.specs import expert_fingerprint
+from coe.gateway.admin import AdminGuard
 from coe.gateway.app import build_app
 from coe.gateway.chat import ChatEndpoint, ChatLimits
 from coe.gateway.decision import Decider, PromptRouter
+from coe.gateway.demand_counter import DemandCounter
 from coe.gateway.drift_watch import DriftWatch
 from coe.gateway.feedback import FeedbackPage
 from coe.gateway.fleet import Fleet, ReportSource
 from coe.gateway.loading import LoadPages, WorkerControl
+from coe.gateway.memory_pages import MemoryPages
 from coe.gateway.observer import DecisionObserver
 from coe.gateway.pages import ExpertCard, Pages
 from coe.gateway.router_page import RouterPage
@@ -35,10 +38,12 @@ from coe.plan.worker_expert import WorkerExpert
 from coe.runtime import Runtime
 from coe.store.client import open_redis
 from coe.store.decision_log import DecisionLog
+from coe.store.demand import DemandCounts
 from coe.store.directory import RedisDirectory
 from coe.store.drift_baselines import DriftBaselines
 from coe.store.outcomes import OutcomeLog
 from coe.store.response_cache import ResponseCache
+from coe.store.swaps import SwapLog
 
 LOG_TIMEOUT_S = 2.0
 
@@ -51,10 +56,11 @@ class Gateway:
     chat: ChatEndpoint
     fleet: Fleet
     observer: DecisionObserver
+    demand: DemandCounter
 
     def background(self) -> Sequence[Coroutine[None, None, None]]:
         """To run beside the application. None of it ends by itself."""
-        return self.fleet.keep_fresh(), self.observer.run()
+        return self.fleet.keep_fresh(), self.observer.run(), self.demand.run()
 
     async def drain(self, timeout_s: float) -> bool:
         """Refuses new requests and waits for the running ones; False where some were cut off."""
@@ -62,6 +68,7 @@ class Gateway:
         with suppress(TimeoutError):  # where Redis hangs, the last decisions are not worth more
             async with asyncio.timeout(LOG_TIMEOUT_S):
                 await self.observer.flush()
+                await self.demand.push()
         return drained
 
 
@@ -75,29 +82,33 @@ def assemble_gateway(
         runtime: where Redis is, and the secret of the workers.
         router: both stages of the router.
         workers: reports straight from the workers, for when Redis is away.
-        control: loads and unloads experts.
+        control: loads, unloads and pins experts.
     """
     config = loaded.config
     redis = open_redis(runtime.redis_url)
     fleet = Fleet((RedisDirectory(redis, config.redis.namespace), workers))
-    decider = Decider(router, list(config.experts), config.router.general)
+    counts = DemandCounts(redis, config.redis.namespace)
+    demand = DemandCounter(counts)
+    decider = Decider(router, list(config.experts), config.router.general, fleet)
     max_body = int(config.server.max_body_mb * 1e6)
     limits = ChatLimits(max_body, config.server.max_concurrent, config.server.ping_interval_s)
     executor = Executor(_experts(loaded, runtime, fleet, redis))
-    chat = ChatEndpoint(decider, executor, limits, log_prompts=config.logs.prompts)
+    chat = ChatEndpoint(decider, executor, limits, demand, log_prompts=config.logs.prompts)
     decisions, outcomes, drift = _records(config, redis)
     observer = DecisionObserver(decisions, drift, config.router.log.prompts)
+    guard = AdminGuard(config.server.host, config.server.admin_key)
     app = build_app(
         chat,
         Pages(decider, fleet, _cards(config), config.router.general, max_body),
-        LoadPages(control, fleet, list(config.experts), config.router.general),
+        LoadPages(control, fleet, list(config.experts), config.router.general, guard),
         config.server.request_timeout_s,
         feedback=FeedbackPage(decisions, outcomes, max_body),
         router=RouterPage(router, drift),
+        memory=MemoryPages(SwapLog(redis, config.redis.namespace), counts),
         observer=observer,
         repeats_id=False,
     )
-    return Gateway(app, chat, fleet, observer)
+    return Gateway(app, chat, fleet, observer, demand)
 
 
 def _experts(loaded: LoadedConfig, runtime: Runtime, fleet: Fleet, redis: Redis) -> dict[str, Expert]:

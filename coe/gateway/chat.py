@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from coe.errors import InvalidRequestError, OverloadedError, UnavailableError
 from coe.gateway.decision import Decider
+from coe.gateway.demand_counter import DemandCounter
 from coe.gateway.exchange import Exchange
 from coe.gateway.http import EVENT_STREAM, read_body, send_reply, start_reply, until_disconnect
 from coe.gateway.protocol import parse_chat
@@ -36,8 +37,17 @@ class ChatLimits:
 class ChatEndpoint:
     """An ASGI application. Counts its requests, so that they can be limited and drained."""
 
-    def __init__(self, decider: Decider, executor: Executor, limits: ChatLimits, *, log_prompts: bool = False) -> None:
+    def __init__(
+        self,
+        decider: Decider,
+        executor: Executor,
+        limits: ChatLimits,
+        demand: DemandCounter,
+        *,
+        log_prompts: bool = False,
+    ) -> None:
         self._decider = decider
+        self._demand = demand
         self._executor = executor
         self._limits = limits
         self._log_prompts = log_prompts
@@ -86,6 +96,7 @@ class ChatEndpoint:
         exchange.messages = request.messages
         exchange.decision = decision
         exchange.expert = decision.expert
+        self._demand.note(decision.wanted)
         if self._log_prompts:
             log.info("prompt", messages=request.messages)
         if request.stream:

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from coe.alternatives import Alternative
 from coe.errors import ModelNotFoundError
 from coe.plan.executor import Plan, Single
 from coe.plan.request import JsonValue
 from coe.routing import Routed, RouterCard
-from coe.telemetry.metrics import ABSTENTIONS, ROUTE_SECONDS, ROUTES
+from coe.telemetry.metrics import ABSTENTIONS, RESIDENT_ROUTED, ROUTE_SECONDS, ROUTES
 from routers.abstention import GENERAL
 from routers.prompts import user_turns
 from routers.router import Classification
@@ -30,6 +31,16 @@ class PromptRouter(Protocol):
         ...
 
 
+class Residents(Protocol):
+    """What is in device memory now, as far as the gateway knows."""
+
+    def is_resident(self, expert: str) -> bool: ...
+
+    def has_room(self, expert: str) -> bool:
+        """It is resident somewhere and would answer at once."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What was decided, and how sure the router was.
@@ -42,6 +53,8 @@ class Decision:
         probabilities: of every category; empty where nothing was classified.
         router_ms: what encoding and classification took, in milliseconds.
         router_card: of the router that decided; None where nothing was classified.
+        instead_of: the expert that the router named, where a resident one was taken; None where it was not.
+        score_loss: by how much the expected score of that one is above that of `expert`.
     """
 
     plan: Plan
@@ -52,6 +65,13 @@ class Decision:
     probabilities: Mapping[str, float]
     router_ms: float
     router_card: RouterCard | None
+    instead_of: str | None = None
+    score_loss: float = 0.0
+
+    @property
+    def wanted(self) -> str:
+        """The expert that would answer if everything were resident."""
+        return self.instead_of or self.expert
 
     @property
     def routed(self) -> bool:
@@ -71,10 +91,12 @@ class Decider:
         router: both stages of the router.
         experts: names of all experts.
         general: the expert for prompts that cannot be routed.
+        residents: tells whether an expert that the router holds for near enough saves a swap.
     """
 
-    def __init__(self, router: PromptRouter, experts: Sequence[str], general: str) -> None:
+    def __init__(self, router: PromptRouter, experts: Sequence[str], general: str, residents: Residents) -> None:
         self._router = router
+        self._residents = residents
         self._experts = frozenset(experts)
         self._general = general
 
@@ -95,14 +117,31 @@ class Decider:
             undecidable = Classification(GENERAL, 0.0, abstained=True, in_scope=0.0, probabilities={})
             return self._decision(undecidable, self._general, None, started)
         routed = await self._router.route(turns)
-        return self._decision(routed.classification, routed.expert, routed.router_card, started)
+        taken = self._resident_instead(routed) if routed.alternatives else None
+        return self._decision(routed.classification, routed.expert, routed.router_card, started, taken)
 
-    def _decision(self, found: Classification, expert: str, card: RouterCard | None, started: float) -> Decision:
+    def _resident_instead(self, routed: Routed) -> Alternative | None:
+        """Who saves a swap at the smallest loss; None where the named expert is resident or nobody else has room."""
+        if self._residents.is_resident(routed.expert):
+            return None
+        return next((near for near in routed.alternatives if self._residents.has_room(near.expert)), None)
+
+    def _decision(
+        self,
+        found: Classification,
+        named: str,
+        card: RouterCard | None,
+        started: float,
+        taken: Alternative | None = None,
+    ) -> Decision:
+        expert = taken.expert if taken else named
         seconds = time.perf_counter() - started
         ROUTE_SECONDS.observe(seconds)
         ROUTES.labels(found.category, expert).inc()
         if found.abstained:
             ABSTENTIONS.inc()
+        if taken:
+            RESIDENT_ROUTED.labels(expert, named).inc()
         return Decision(
             plan=Single(expert, fallback=self._general),
             expert=expert,
@@ -112,4 +151,6 @@ class Decider:
             probabilities=found.probabilities,
             router_ms=seconds * 1000,
             router_card=card,
+            instead_of=named if taken else None,
+            score_loss=taken.score_loss if taken else 0.0,
         )

@@ -108,6 +108,7 @@ def _record(exchange: Exchange) -> None:
         category=decision.category if decision else None,
         confidence=round(decision.confidence, 4) if decision else None,
         plan=decision.plan.label if decision else None,
+        instead_of=decision.instead_of if decision else None,
         ttft_s=exchange.first_byte_s and round(exchange.first_byte_s, 4),
         duration_s=round(seconds, 4),
         prompt_tokens=exchange.prompt_tokens,

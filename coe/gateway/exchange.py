@@ -73,6 +73,8 @@ class Exchange:
                 (b"x-coe-swap-ms", b"%.1f" % self.swap_ms),
                 (b"x-coe-router-ms", b"%.3f" % decision.router_ms),
             ]
+            if decision.instead_of:
+                headers.append((b"x-coe-instead-of", decision.instead_of.encode()))
         if self.cache:
             headers.append((b"x-coe-cache", self.cache.encode()))
         return headers

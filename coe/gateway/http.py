@@ -64,6 +64,8 @@ async def send_error(send: Send, error: RequestError) -> None:
         headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
     elif error.http_status >= 500:
         headers.append((b"x-should-retry", b"false"))
+    if error.http_status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
     await send_reply(send, error.http_status, error.body.to_json(), JSON, *headers)
 
 

@@ -1,4 +1,4 @@
-"""`POST /v1/experts/NAME/load` and `/unload`: a name in, what became of it on every worker that holds it out."""
+"""`POST /v1/experts/NAME/load`, `unload`, `pin`, `unpin`: a name in, what became of it on every worker out."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from coe.errors import (
     RequestError,
     UnavailableError,
 )
+from coe.gateway.admin import AdminGuard
 from coe.gateway.exchange import Exchange
 from coe.gateway.fleet import Fleet
 from workers.spec import LoadReport
@@ -24,7 +25,7 @@ from workers.spec import LoadReport
 RETRY_AFTER_S = 5.0
 NO_ANSWER = "no_answer"
 LOST = "worker_lost"
-Verb: TypeAlias = Literal["load", "unload"]
+Verb: TypeAlias = Literal["load", "unload", "pin", "unpin"]
 
 _CLIENT_STATUS = {"model_not_found": 404, "not_unloadable": 409, "adapter_refused": 422, "source_unusable": 422}
 
@@ -40,8 +41,11 @@ class WorkerControl(Protocol):
 class LoadPages:
     """Starlette endpoints. The general expert stays: without it some prompts would have no answer."""
 
-    def __init__(self, control: WorkerControl, fleet: Fleet, experts: Collection[str], general: str) -> None:
+    def __init__(
+        self, control: WorkerControl, fleet: Fleet, experts: Collection[str], general: str, guard: AdminGuard
+    ) -> None:
         self._control = control
+        self._guard = guard
         self._fleet = fleet
         self._experts = experts
         self._general = general
@@ -52,18 +56,27 @@ class LoadPages:
 
     async def unload(self, request: Request) -> Response:
         """Requests to the expert are refused from now on; those that run end in peace."""
-        if request.path_params["name"] == self._general:
+        return await self._change(request, "unload")
+
+    async def pin(self, request: Request) -> Response:
+        """Keeps the expert in device memory, whatever is asked for."""
+        return await self._change(request, "pin")
+
+    async def unpin(self, request: Request) -> Response:
+        """Lets the expert leave device memory again."""
+        return await self._change(request, "unpin")
+
+    async def _change(self, request: Request, verb: Verb) -> Response:
+        Exchange.of(request.scope).endpoint = f"/v1/experts/{verb}"
+        self._guard.check(request.headers)
+        name = request.path_params["name"]
+        if verb == "unload" and name == self._general:
             raise InvalidRequestError(
                 f"`{self._general}` is the general expert, which answers what no other does; it stays loaded.",
                 param="name",
                 code="general_expert",
                 status=409,
             )
-        return await self._change(request, "unload")
-
-    async def _change(self, request: Request, verb: Verb) -> Response:
-        Exchange.of(request.scope).endpoint = f"/v1/experts/{verb}"
-        name = request.path_params["name"]
         if name not in self._experts:
             known = ", ".join(sorted(self._experts))
             raise ModelNotFoundError(f"There is no such expert. Known experts: {known}.", param="name")

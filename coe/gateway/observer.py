@@ -136,4 +136,5 @@ def _logged(noted: _Noted) -> LoggedDecision:
         at=round(noted.at, 3),
         router_version=decision.router_version,
         prompt=noted.prompt,
+        instead_of=decision.instead_of,
     )

@@ -67,6 +67,7 @@ class Pages:
                 "confidence": decision.confidence,
                 "abstained": decision.abstained,
                 "expert": decision.expert,
+                "instead_of": decision.instead_of,
                 "plan": decision.plan.label,
                 "probabilities": dict(decision.probabilities),
                 "router_ms": decision.router_ms,

@@ -35,6 +35,7 @@ class LoggedDecision:
         at: when the exchange ended, in seconds since 1970.
         router_version: of the router that decided; empty where nothing was classified.
         prompt: the text that was classified, clipped; None where it is not to be kept.
+        instead_of: the expert that the router named, where a resident one was taken to save a swap.
     """
 
     request_id: str
@@ -46,6 +47,7 @@ class LoggedDecision:
     at: float
     router_version: str
     prompt: str | None = None
+    instead_of: str | None = None
 
 
 _DECISION = TypeAdapter(LoggedDecision)

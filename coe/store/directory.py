@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from redis.asyncio import Redis
 
+from coe.store.streams import text_of
 from workers.errors import SpecError
 from workers.spec import WorkerReport
 
@@ -46,7 +47,7 @@ class RedisDirectory:
 
     async def reports(self) -> list[WorkerReport]:
         """The latest report of every worker that is alive, ordered by worker id."""
-        names = sorted(_text(member) for member in await self._client.smembers(self._index))
+        names = sorted(text_of(member) for member in await self._client.smembers(self._index))
         pipeline = self._client.pipeline(transaction=False)
         for name in names:
             await pipeline.hget(self._prefix + name, "report")  # queued; sent by execute
@@ -60,7 +61,3 @@ class RedisDirectory:
             except SpecError:  # written by another version during an upgrade; its worker is asked directly then
                 continue
         return reports
-
-
-def _text(stored: bytes | str) -> str:
-    return stored.decode() if isinstance(stored, bytes) else stored

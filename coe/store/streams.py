@@ -13,8 +13,9 @@ def as_text(entries: Sequence[tuple[_Stored | None, _Fields | None]] | None) -> 
     """Id and fields of each entry of an XRANGE or XREVRANGE; those that were trimmed meanwhile are left out."""
     for entry_id, fields in entries or ():
         if entry_id is not None and fields is not None:
-            yield _text(entry_id), {_text(name): _text(value) for name, value in fields.items()}
+            yield text_of(entry_id), {text_of(name): text_of(value) for name, value in fields.items()}
 
 
-def _text(stored: _Stored) -> str:
+def text_of(stored: bytes | str) -> str:
+    """What Redis holds, as text."""
     return stored.decode() if isinstance(stored, bytes) else stored

@@ -28,5 +28,8 @@ class Chooser:
 
     def experts_for(self, inputs: Inputs) -> Sequence[str]:
         """The expert of each row."""
-        best = (self.estimator.estimate(inputs) - self.prices).argmax(axis=1)
-        return [self.experts[i] for i in best]
+        return self.best(self.estimator.estimate(inputs))
+
+    def best(self, expected: NDArray[np.float64]) -> Sequence[str]:
+        """The expert of each row of expected scores (n, experts)."""
+        return [self.experts[i] for i in (expected - self.prices).argmax(axis=1)]

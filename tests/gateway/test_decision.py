@@ -2,6 +2,7 @@ import pytest
 
 from coe.errors import ModelNotFoundError
 from coe.gateway.decision import Decider
+from coe.gateway.fleet import Fleet
 from coe.plan.executor import Single
 from coe.plan.request import JsonValue
 from tests.running_gateway import EXPERTS, GENERAL, ROUTER, ScriptedClassifier
@@ -9,7 +10,7 @@ from tests.running_gateway import EXPERTS, GENERAL, ROUTER, ScriptedClassifier
 
 @pytest.fixture
 def decider() -> Decider:
-    return Decider(ScriptedClassifier(), EXPERTS, GENERAL)
+    return Decider(ScriptedClassifier(), EXPERTS, GENERAL, Fleet([]))
 
 
 async def test_the_router_names_the_expert_and_the_general_one_stands_by(decider: Decider) -> None:
@@ -29,7 +30,7 @@ async def test_no_version_is_named_where_no_router_decided(
 
 async def test_the_whole_conversation_is_looked_at_where_the_last_message_is_short() -> None:
     classifier = ScriptedClassifier()
-    decider = Decider(classifier, EXPERTS, GENERAL)
+    decider = Decider(classifier, EXPERTS, GENERAL, Fleet([]))
     messages = [
         {"role": "system", "content": "Write poems."},
         {"role": "user", "content": "Write a poem about rain."},

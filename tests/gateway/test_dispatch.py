@@ -53,6 +53,11 @@ def test_requests_of_one_expert_share_its_swap_until_they_fill_its_room() -> Non
     assert replace(behind_two, sent=1).wait_s == pytest.approx(4.0)  # a second for each in the queue
 
 
+def test_of_equals_the_one_that_will_swap_the_expert_in_anyway_is_first() -> None:
+    cold, swapping = (candidate(name, tier="disk", room=4, wait_s=0.5) for name in "ab")
+    assert order(cold, replace(swapping, sent=1, load=1)) == "ba"
+
+
 def test_a_swap_for_another_expert_that_was_just_caused_counts() -> None:
     first = replace(candidate("a", tier="host", room=1, wait_s=0.5), others_s=0.4)
     assert order(first, candidate("b", tier="host", room=1, wait_s=0.6)) == "ba"

@@ -35,6 +35,7 @@ async def test_route_decides_and_runs_nothing(gateway: RunningGateway, worker: S
         "confidence": 0.9,
         "abstained": False,
         "expert": "poet",
+        "instead_of": None,
         "plan": "single",
         "probabilities": {"poetry": 0.9, "law": 0.1},
         "router_version": ROUTER.version,

@@ -186,7 +186,7 @@ async def test_a_request_that_is_refused_or_given_up_counts_no_more(
 
 
 @pytest.mark.parametrize(
-    ("reported", "told", "swap_ms", "found"),
+    "case",  # the tier in the report, the tier that the worker tells, its swap in ms, and where it was found
     [
         ("device", None, 0, "device"),
         ("host", None, 120, "host"),
@@ -198,11 +198,9 @@ async def test_where_a_request_found_its_expert_is_counted(
     session: aiohttp.ClientSession,
     worker: ScriptedWorker,
     make_report: MakeReport,
-    reported: str,
-    told: str | None,
-    swap_ms: float,
-    found: str,
+    case: tuple[str, str | None, float, str],
 ) -> None:
+    reported, told, swap_ms, found = case
     fleet = Fleet([ScriptedSource([make_report(worker.url, "poet", tier=reported)])])
     await fleet.refresh()
     worker.swap_ms, worker.tier = swap_ms, told
