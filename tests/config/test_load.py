@@ -72,3 +72,27 @@ def test_the_environment_of_the_process_is_read(load: Load, tmp_path: Path, monk
     load()
     monkeypatch.setenv("COE_SERVER__PORT", "9001")
     assert load_config(tmp_path / "service.yaml").config.server.port == 9001
+
+
+def test_a_secret_is_taken_from_the_environment_and_never_shown(load: Load) -> None:
+    key = "k0123456789abcdef"
+    loaded = load(COE_SERVER__ADMIN_KEY=key)
+    assert loaded.config.server.admin_key is not None
+    assert loaded.config.server.admin_key.get_secret_value() == key
+    assert key not in repr(loaded) + str(loaded.config) + loaded.config.model_dump_json()
+
+
+@pytest.mark.parametrize("value", ["secret", "9876543210987654", "[secret, secret]", "{secret: 1}"])
+def test_a_bad_secret_is_told_without_itself(load: Load, value: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(COE_SERVER__ADMIN_KEY=value)
+    told = str(caught.value)
+    assert told.startswith("environment variable COE_SERVER__ADMIN_KEY: server.admin_key: ")
+    assert "it is not shown" in told
+    assert "secret" not in told
+    assert "98765" not in told
+
+
+def test_of_a_value_of_the_wrong_kind_only_the_kind_is_told(mistakes: Mistakes) -> None:
+    (told,) = mistakes("general: generalist", "general: [{admin_key: hidden}]")
+    assert told.endswith("Input should be a valid string (it is a list).")

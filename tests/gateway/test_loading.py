@@ -1,5 +1,7 @@
 """What a client sees of loading and unloading experts."""
 
+from typing import Literal
+
 import pytest
 
 from tests.running_gateway import MakeReport, RunningGateway, StartGateway
@@ -97,3 +99,13 @@ async def test_the_general_expert_stays(gateway: RunningGateway) -> None:
     refused = await gateway.post("/v1/experts/generalist/unload", None)
     assert (refused.status, refused.error["code"]) == (409, "general_expert")
     assert gateway.control.asked == []
+
+
+@pytest.mark.parametrize("verb", ["pin", "unpin"])
+async def test_pinning_is_told_as_loading_is_and_the_general_expert_may_be(
+    gateway: RunningGateway, verb: Literal["pin", "unpin"]
+) -> None:
+    gateway.control.reports = [done()]
+    reply = await gateway.post(f"/v1/experts/generalist/{verb}", None)
+    assert (reply.status, reply.json()["changed"]) == (200, True)
+    assert gateway.control.asked == [(verb, "generalist")]
