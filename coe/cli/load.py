@@ -1,4 +1,4 @@
-"""`coe load` and `coe unload`: put an expert's adapter into the running engines, or take it out."""
+"""`coe load`, `unload`, `pin` and `unpin`: change what the workers of a running service hold."""
 
 from __future__ import annotations
 
@@ -14,33 +14,57 @@ if TYPE_CHECKING:
 TIMEOUT_S = 400.0  # longer than the service takes to give up
 
 ExpertArgument = Annotated[str, typer.Argument(metavar="NAME", help="The expert's name, as in `coe ps`.")]
+KeyOption = Annotated[
+    str | None,
+    typer.Option("--admin-key", envvar="COE_ADMIN_KEY", help="The service's `server.admin_key`, where it has one."),
+]
 
 
-def load(name: ExpertArgument, url: UrlOption = DEFAULT_URL, as_json: JsonOption = False) -> None:
-    """Load the adapter of expert NAME as it is now, without an engine restart; a changed one takes its place."""
-    _change("load", name, url, as_json=as_json)
+def load(
+    name: ExpertArgument, url: UrlOption = DEFAULT_URL, admin_key: KeyOption = None, as_json: JsonOption = False
+) -> None:
+    """Load expert NAME as it is now, without an engine restart; a changed adapter takes the place of the old."""
+    _change("load", name, url, admin_key, as_json=as_json)
 
 
-def unload(name: ExpertArgument, url: UrlOption = DEFAULT_URL, as_json: JsonOption = False) -> None:
-    """Unload the adapter of expert NAME. Running requests end in peace, new ones get 503."""
-    _change("unload", name, url, as_json=as_json)
+def unload(
+    name: ExpertArgument, url: UrlOption = DEFAULT_URL, admin_key: KeyOption = None, as_json: JsonOption = False
+) -> None:
+    """Unload expert NAME. Running requests end in peace."""
+    _change("unload", name, url, admin_key, as_json=as_json)
 
 
-def _change(verb: str, name: str, url: str, *, as_json: bool) -> None:
+def pin(
+    name: ExpertArgument, url: UrlOption = DEFAULT_URL, admin_key: KeyOption = None, as_json: JsonOption = False
+) -> None:
+    """Keep expert NAME in device memory, whatever else is asked for, until `coe unpin`."""
+    _change("pin", name, url, admin_key, as_json=as_json)
+
+
+def unpin(
+    name: ExpertArgument, url: UrlOption = DEFAULT_URL, admin_key: KeyOption = None, as_json: JsonOption = False
+) -> None:
+    """Let expert NAME leave device memory again when room is needed."""
+    _change("unpin", name, url, admin_key, as_json=as_json)
+
+
+def _change(verb: str, name: str, url: str, admin_key: str | None, *, as_json: bool) -> None:
     from urllib.parse import quote
 
     from coe.cli.client import service_client
 
+    headers = {b"authorization": f"Bearer {admin_key.strip()}".encode()} if admin_key else {}
     with service_client(url, TIMEOUT_S) as client:
-        response = client.post(f"/v1/experts/{quote(name, safe='')}/{verb}")
+        response = client.post(f"/v1/experts/{quote(name, safe='')}/{verb}", headers=headers)
         _refuse(response)
         response.raise_for_status()
     if as_json:
         typer.echo(response.text)
         return
     for worker in response.json()["workers"]:
+        became = {"pin": "pinned", "unpin": "not pinned"}.get(verb, worker["state"])
         already = "" if worker["changed"] else ", as it was"
-        typer.echo(f"{name}: {worker['state']} on {worker['worker']}{already} ({worker['seconds']:.2f} s)")
+        typer.echo(f"{name}: {became} on {worker['worker']}{already} ({worker['seconds']:.2f} s)")
 
 
 def _refuse(response: httpx.Response) -> None:

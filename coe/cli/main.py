@@ -17,7 +17,7 @@ from coe.cli.check import check
 from coe.cli.discover import discover
 from coe.cli.eval_router import eval_router
 from coe.cli.feedback import feedback
-from coe.cli.load import load, unload
+from coe.cli.load import load, pin, unload, unpin
 from coe.cli.prepare import prepare
 from coe.cli.ps import ps
 from coe.cli.refresh_map import refresh_map
@@ -46,6 +46,8 @@ app.command("prepare", rich_help_panel=SERVICE)(prepare)
 app.command("ps", rich_help_panel=SERVICE)(ps)
 app.command("load", rich_help_panel=SERVICE)(load)
 app.command("unload", rich_help_panel=SERVICE)(unload)
+app.command("pin", rich_help_panel=SERVICE)(pin)
+app.command("unpin", rich_help_panel=SERVICE)(unpin)
 app.command("chat", rich_help_panel=SERVICE)(chat)
 app.command("schema", rich_help_panel=SERVICE)(schema)
 app.command("route", rich_help_panel=ROUTER)(route)

@@ -2,32 +2,71 @@
 
 from __future__ import annotations
 
+import time
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
 from coe.cli.arguments import DEFAULT_URL, JsonOption, UrlOption
 
+if TYPE_CHECKING:
+    import httpx
 
-def ps(url: UrlOption = DEFAULT_URL, as_json: JsonOption = False) -> None:
-    """List the experts of a running service: worker, state, tier, running and waiting requests."""
-    import orjson
-    from rich.console import Console
-    from rich.table import Table
-
-    from coe.cli.client import service_client
     from workers.spec import WorkerReport
 
+WATCH_S = 1.0
+
+
+def ps(
+    watch: Annotated[bool, typer.Option("--watch", help="Show it anew every second, until Ctrl-C.")] = False,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,
+) -> None:
+    """List the experts of a running service: worker, tier, state, size, requests, expected wait, last swap."""
+    from rich.console import Console
+
+    from coe.cli.client import service_client
+    from coe.cli.ps_table import ps_table
+    from coe.errors import InputError
+
+    if watch and as_json:
+        raise InputError("`--watch` is for people; programs call `coe ps --json` again, or read `GET /v1/workers`.")
     with service_client(url) as client:
-        response = client.get("/v1/workers")
-        response.raise_for_status()
-    if as_json:
-        typer.echo(response.text)
+        if watch:
+            _watch(client)
+        elif as_json:
+            typer.echo(_fetch(client).text)
+        else:
+            Console().print(ps_table(_reports(client), time.time()))
+
+
+def _watch(client: httpx.Client) -> None:
+    from rich.live import Live
+
+    from coe.cli.ps_table import ps_table
+
+    try:
+        with Live(ps_table(_reports(client), time.time()), auto_refresh=False) as live:
+            while True:
+                _pause()
+                live.update(ps_table(_reports(client), time.time()), refresh=True)
+    except KeyboardInterrupt:  # how it is ended
         return
-    table = Table("expert", "worker", "model", "state", "tier", "running", "waiting", "error", box=None)
-    for raw in orjson.loads(response.content):
-        report = WorkerReport.from_json(orjson.dumps(raw))
-        for found in report.experts:
-            counts = (str(found.running), str(found.waiting))
-            table.add_row(
-                found.name, report.worker_id, found.model, found.state, found.tier, *counts, found.error or ""
-            )
-    Console().print(table)
+
+
+def _pause() -> None:
+    time.sleep(WATCH_S)
+
+
+def _reports(client: httpx.Client) -> list[WorkerReport]:
+    import orjson
+
+    from workers.spec import WorkerReport
+
+    return [WorkerReport.from_json(orjson.dumps(raw)) for raw in orjson.loads(_fetch(client).content)]
+
+
+def _fetch(client: httpx.Client) -> httpx.Response:
+    response = client.get("/v1/workers")
+    response.raise_for_status()
+    return response

@@ -41,7 +41,7 @@ class AdminGuard:
     @staticmethod
     def _check_key(sent: str, key: bytes) -> None:
         given = sent[len(SCHEME) :].strip() if sent.lower().startswith(SCHEME) else ""
-        if not hmac.compare_digest(given.encode(), key):
+        if not hmac.compare_digest(given.encode("latin-1"), key):  # as it was decoded
             raise InvalidRequestError(
                 "Send the key of `server.admin_key`: `authorization: Bearer KEY` (`coe load --admin-key`, or "
                 "COE_ADMIN_KEY).",

@@ -20,6 +20,8 @@ COMMANDS = (
     "ps",
     "load",
     "unload",
+    "pin",
+    "unpin",
     "chat",
     "schema",
     "route",

@@ -32,13 +32,39 @@ async def test_ps_lists_what_every_worker_holds(run: Run, gateway: RunningGatewa
     await gateway.fleet.refresh()
     ended = await run("ps", "--url", gateway.url)
     assert (ended.code, ended.err) == (0, "")
-    head, *rows = (line.split() for line in ended.out.splitlines())
-    assert head == ["expert", "worker", "model", "state", "tier", "running", "waiting", "error"]
-    assert rows == [
-        ["generalist", "w-0", "base", "ready", "device", "2", "0"],
-        ["poet", "w-0", "base", "ready", "device", "2", "0"],
-        ["poet", "w-1", "base", "failed", "device", "0", "0", "the", "disk", "is", "full"],
+    lines = [" ".join(line.split()) for line in ended.out.splitlines()]
+    assert lines[:4] == [
+        "expert worker model tier state size running queue room wait unloads in pinned last swap error",
+        "generalist w-0 base device ready - 2 0 0 0.0 s - - -",
+        "poet w-0 base device ready - 2 0 0 0.0 s - - -",
+        "poet w-1 base device failed - 0 0 0 - - - - the disk is full",
     ]
+    assert lines[-2:] == [
+        "w-0: 2 experts, 2 on the device (-), 4 running, 0 waiting, 0 swaps",
+        "w-1: 1 experts, 1 on the device (-), 0 running, 0 waiting, 0 swaps",
+    ]
+
+
+async def test_ps_watch_goes_on_until_it_is_interrupted(
+    run: Run, gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[None] = []
+
+    def pause() -> None:
+        pauses.append(None)
+        if len(pauses) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("coe.cli.ps._pause", pause)
+    ended = await run("ps", "--watch", "--url", gateway.url)
+    assert (ended.code, ended.err, len(pauses)) == (0, "", 3)
+    assert "generalist" in ended.out
+
+
+async def test_ps_watch_is_not_for_programs(run: Run, gateway: RunningGateway) -> None:
+    ended = await run("ps", "--watch", "--json", "--url", gateway.url)
+    assert (ended.code, ended.out) == (2, "")
+    assert "`coe ps --json`" in ended.err
 
 
 async def test_ps_gives_programs_the_reports(
@@ -83,7 +109,7 @@ async def test_an_answer_that_breaks_is_told(run: Run, gateway: RunningGateway, 
     assert "The worker was lost while it was answering" in ended.err
 
 
-@pytest.mark.parametrize("command", [["ps"], ["ps", "--json"], ["chat", "hello"]])
+@pytest.mark.parametrize("command", [["ps"], ["ps", "--json"], ["ps", "--watch"], ["chat", "hello"]])
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}", "localhost:{port}", "http://[", "ftp://x"])
 def test_a_service_that_does_not_run_is_told_with_the_remedy(coe: Coe, command: list[str], url: str) -> None:
     with socket.socket() as probe:

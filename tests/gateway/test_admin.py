@@ -70,6 +70,11 @@ def test_where_there_is_a_key_it_must_be_sent(host: str) -> None:
     assert status(guard) == 401
 
 
+def test_a_key_may_hold_any_letters() -> None:
+    guard = AdminGuard("127.0.0.1", SecretStr("schlüssel-der-prüfung"))
+    assert status(guard, authorization="Bearer schlüssel-der-prüfung".encode().decode("latin-1")) == 200
+
+
 @pytest.mark.parametrize("verb", VERBS)
 async def test_every_verb_is_guarded_and_asks_nobody_before(
     start_gateway: StartGateway, worker: ScriptedWorker, verb: Verb
