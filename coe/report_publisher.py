@@ -30,14 +30,14 @@ class ReportPublisher:
 
     async def publish(self, report: WorkerReport) -> None:
         """Never raises for a Redis that is away; what it missed of the swaps goes with a later report."""
-        for swap in report.swaps:
-            if swap.number > self._counted:
-                self._counted = swap.number
-                self._count(report.worker_id, swap)
         try:
             await self._write(report)
         except STORE_ERRORS as error:
             log.warning("Redis is away; gateways ask this worker directly", error=repr(error))
+        for swap in report.swaps:
+            if swap.number > self._counted:
+                self._counted = swap.number
+                self._count(report.worker_id, swap)
 
     async def _write(self, report: WorkerReport) -> None:
         if not await self._directory.write(report):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 HOME_VARIABLE = "COE_HOME"
@@ -33,6 +33,6 @@ class Runtime:
     run_dir: Path
     log_file: Path
     redis_url: str
-    token: str
+    token: str = field(repr=False)
     cache_dir: Path
     local: bool

@@ -78,6 +78,18 @@ async def test_swaps_count_once_by_tier_and_result_and_without_redis_too(
     assert total("coe_swaps_total") == 2
 
 
+async def test_the_seconds_of_swaps_that_were_done_are_counted_by_tier(
+    absent_redis: Redis, namespace: str, make_report: MakeReport
+) -> None:
+    def seconds(tier: str) -> float:
+        return REGISTRY.get_sample_value("coe_swap_duration_seconds_sum", {"tier": tier}) or 0.0
+
+    before = seconds("host"), seconds("disk")
+    swaps = swap(1), swap(2, tier="disk", seconds=3.0), swap(3, seconds=9.0, error="no")
+    await publisher_to(absent_redis, namespace).publish(make_report(swaps=swaps))
+    assert (seconds("host") - before[0], seconds("disk") - before[1]) == pytest.approx((0.5, 3.0))
+
+
 async def test_what_comes_back_soon_after_it_left_is_thrash(
     absent_redis: Redis, namespace: str, make_report: MakeReport, total: Total
 ) -> None:

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from coe.telemetry.metrics import render_metrics
-from workers.spec import EngineReport, WorkerReport
+from workers.spec import EngineReport, ExpertReport, Tier, WorkerReport
 
 COUNT = """
 import sys
@@ -25,10 +25,26 @@ print(render_metrics(Nobody()).decode())
 """
 
 
+HELD: tuple[tuple[str, str, Tier, int], ...] = (
+    ("poet", "verse", "device", 200),
+    ("bard", "verse", "device", 200),
+    ("clerk", "prose", "device", 100),
+    ("critic", "essay", "host", 700),
+)
+
+
 class OneWorker:
     def reports(self) -> list[WorkerReport]:
         engines = (EngineReport(model="base", state="ready", restarts=4),)
-        return [WorkerReport(worker_id="w-0", group="w", url="", pid=1, epoch=1, experts=(), engines=engines)]
+        held = tuple(
+            ExpertReport(name=name, model=model, state="ready", tier=tier, size_bytes=size)
+            for name, model, tier, size in HELD
+        )
+        return [WorkerReport(worker_id="w-0", group="w", url="", pid=1, epoch=1, experts=held, engines=engines)]
+
+
+def test_bytes_on_the_device_are_those_of_models_that_are_there() -> None:
+    assert b'coe_device_bytes{worker="w-0"} 300.0' in render_metrics(OneWorker())
 
 
 def test_engine_restarts_are_shown_as_workers_report_them() -> None:
