@@ -127,6 +127,8 @@ class NotUnloadableError(ControlError):
 class AdmissionError(WorkerError):
     """A request was not let in. `retry_after_s` is the number of seconds after which trying again makes sense."""
 
+    code = "not_admitted"
+
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s

@@ -86,7 +86,8 @@ def assemble_gateway(
     """
     config = loaded.config
     redis = open_redis(runtime.redis_url)
-    fleet = Fleet((RedisDirectory(redis, config.redis.namespace), workers))
+    at_once = {group: worker.max_running for group, worker in config.workers.items()}
+    fleet = Fleet((RedisDirectory(redis, config.redis.namespace), workers), at_once)
     counts = DemandCounts(redis, config.redis.namespace)
     demand = DemandCounter(counts)
     decider = Decider(router, list(config.experts), config.router.general, fleet)

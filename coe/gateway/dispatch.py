@@ -24,6 +24,7 @@ class Candidate:
         load: requests of all experts that the worker has.
         sent: requests for the expert that were sent since the report, less those that ended since.
         others_s: seconds of swaps that requests for other experts, sent since the report, will cause.
+        at_once: requests of one expert that the worker runs together.
     """
 
     report: WorkerReport
@@ -31,6 +32,7 @@ class Candidate:
     load: int
     sent: int
     others_s: float = 0.0
+    at_once: int = 1
 
     @property
     def has_room(self) -> bool:
@@ -41,11 +43,13 @@ class Candidate:
     def wait_s(self) -> float:
         """How long a request sent now is expected to wait.
 
-        Requests of one expert share its swap and run together; those beyond its room wait in turn, each as long as its
-        share of the reported queue does.
+        Requests of one expert share its swap and run together; those beyond wait in turn, each as long as its share of
+        the reported queue does.
         """
-        queued = max(0, self.sent - self.held.room)
-        return self.held.wait_s * (1 + queued / (self.held.waiting + 1)) + self.others_s
+        held = self.held
+        room = held.room if held.tier == "device" else max(0, self.at_once - held.running - held.waiting)
+        queued = max(0, self.sent - room)
+        return held.wait_s * (1 + queued / (held.waiting + 1)) + self.others_s
 
     @property
     def joins_swap(self) -> bool:

@@ -44,10 +44,16 @@ class _Holder:
 
 
 class Fleet:
-    """All workers of the service as last reported. One event loop uses it."""
+    """All workers of the service as last reported. One event loop uses it.
 
-    def __init__(self, sources: Sequence[ReportSource]) -> None:
+    Args:
+        sources: where to learn what the workers hold, the best first.
+        at_once: requests of one expert that a worker runs together, by group.
+    """
+
+    def __init__(self, sources: Sequence[ReportSource], at_once: Mapping[str, int] | None = None) -> None:
         self._sources = sources
+        self._at_once = at_once or {}
         self._reports: list[WorkerReport] = []
         self._holders: dict[str, list[_Holder]] = {}
         self._sent = SentLedger()
@@ -120,7 +126,8 @@ class Fleet:
         report, name = holder.report, holder.held.name
         sent = self._sent.since(report.worker_id, report.at, time.time())
         others_s = sum(holder.swaps_s.get(other, 0.0) for other, count in sent.items() if other != name and count > 0)
-        return Candidate(report, holder.held, holder.load + sent.total(), sent[name], others_s)
+        at_once = self._at_once.get(report.group, 1)
+        return Candidate(report, holder.held, holder.load + sent.total(), sent[name], others_s, at_once)
 
     def why_unavailable(self, expert: str) -> str:
         states = [holder.held for holder in self._holders.get(expert, ())]

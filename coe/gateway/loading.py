@@ -27,7 +27,14 @@ NO_ANSWER = "no_answer"
 LOST = "worker_lost"
 Verb: TypeAlias = Literal["load", "unload", "pin", "unpin"]
 
-_CLIENT_STATUS = {"model_not_found": 404, "not_unloadable": 409, "adapter_refused": 422, "source_unusable": 422}
+_CLIENT_STATUS = {
+    "model_not_found": 404,
+    "not_unloadable": 409,
+    "sleep_unsupported": 409,
+    "adapter_refused": 422,
+    "checkpoint_refused": 422,
+    "source_unusable": 422,
+}
 
 
 class WorkerControl(Protocol):
@@ -111,7 +118,7 @@ def _failure(reports: Sequence[LoadReport]) -> RequestError:
     if code in _CLIENT_STATUS:
         return InvalidRequestError(message, param="name", code=code, status=_CLIENT_STATUS[code])
     match code:
-        case "engine_unavailable" | "worker_lost":
+        case "engine_unavailable" | "not_admitted" | "worker_lost":
             return UnavailableError(message, code=code, retry_after_s=RETRY_AFTER_S)
         case "no_answer":
             return DeadlineError(message)

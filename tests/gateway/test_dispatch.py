@@ -21,7 +21,7 @@ def order(*candidates: Candidate) -> str:
 
 
 def test_a_worker_that_holds_the_expert_and_has_room_goes_before_all_others() -> None:
-    away = candidate("a", tier="host", room=4, wait_s=0.1)
+    away = candidate("a", tier="host", wait_s=0.1)
     full = candidate("b", wait_s=0.2)
     room = candidate("c", room=1, load=9)
     assert order(away, full, room) == "cab"
@@ -34,8 +34,8 @@ def test_of_those_with_room_the_least_loaded_is_first() -> None:
 
 
 def test_without_room_the_cheaper_of_queue_and_swap_is_first() -> None:
-    assert order(candidate("a", wait_s=3), candidate("b", tier="host", room=1, wait_s=0.5)) == "ba"
-    assert order(candidate("a", wait_s=0.3), candidate("b", tier="disk", room=1, wait_s=0.5)) == "ab"
+    assert order(candidate("a", wait_s=3), candidate("b", tier="host", wait_s=0.5)) == "ba"
+    assert order(candidate("a", wait_s=0.3), candidate("b", tier="disk", wait_s=0.5)) == "ab"
 
 
 def test_what_was_sent_since_the_report_takes_up_room() -> None:
@@ -45,22 +45,23 @@ def test_what_was_sent_since_the_report_takes_up_room() -> None:
     assert replace(candidate("a", room=0), sent=-1).has_room  # one that the report counts has ended
 
 
-def test_requests_of_one_expert_share_its_swap_until_they_fill_its_room() -> None:
-    cold = candidate("a", tier="host", room=3, wait_s=0.5)
+def test_requests_of_one_expert_share_its_swap_until_no_more_run_together() -> None:
+    cold = replace(candidate("a", tier="host", wait_s=0.5), at_once=3)
     assert replace(cold, sent=3).wait_s == 0.5
     assert replace(cold, sent=4).wait_s == 1.0
-    behind_two = replace(cold, held=replace(cold.held, room=0, waiting=2, wait_s=3.0))
+    assert replace(cold, held=replace(cold.held, waiting=2), sent=1).wait_s == 0.5
+    behind_two = candidate("a", waiting=2, wait_s=3.0)
     assert replace(behind_two, sent=1).wait_s == pytest.approx(4.0)  # a second for each in the queue
 
 
 def test_of_equals_the_one_that_will_swap_the_expert_in_anyway_is_first() -> None:
-    cold, swapping = (candidate(name, tier="disk", room=4, wait_s=0.5) for name in "ab")
+    cold, swapping = (candidate(name, tier="disk", wait_s=0.5) for name in "ab")
     assert order(cold, replace(swapping, sent=1, load=1)) == "ba"
 
 
 def test_a_swap_for_another_expert_that_was_just_caused_counts() -> None:
-    first = replace(candidate("a", tier="host", room=1, wait_s=0.5), others_s=0.4)
-    assert order(first, candidate("b", tier="host", room=1, wait_s=0.6)) == "ba"
+    first = replace(candidate("a", tier="host", wait_s=0.5), others_s=0.4)
+    assert order(first, candidate("b", tier="host", wait_s=0.6)) == "ba"
 
 
 def test_a_burst_spreads_by_room_and_then_by_wait() -> None:
@@ -68,7 +69,7 @@ def test_a_burst_spreads_by_room_and_then_by_wait() -> None:
     workers = {
         "a": candidate("a", room=3, wait_s=2),
         "b": candidate("b", room=2, wait_s=2),
-        "c": candidate("c", tier="host", room=8, wait_s=0.5),
+        "c": replace(candidate("c", tier="host", wait_s=0.5), at_once=8),
     }
     for _ in range(9):
         best = best_first(workers.values())[0]

@@ -165,9 +165,9 @@ async def test_an_old_report_that_is_read_again_is_still_corrected(make_report: 
 
 
 async def test_a_swap_that_this_gateway_causes_for_another_expert_counts_at_once(make_report: MakeReport) -> None:
-    fleet = await fleet_of(
-        *(make_report(f"http://{name}", worker_id=name, tier="host", room=4, wait_s=0.5, swap_s=0.5) for name in "ab")
-    )
+    reports = [make_report(f"http://{name}", worker_id=name, tier="host", wait_s=0.5, swap_s=0.5) for name in "ab"]
+    fleet = Fleet([ScriptedSource(reports)], at_once={"w": 4})
+    await fleet.refresh()
     first = fleet.endpoints("poet")[0]
     fleet.began(first, "poet")
     assert fleet.endpoints("poet")[0] == first  # the same swap serves it

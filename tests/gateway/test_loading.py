@@ -63,9 +63,12 @@ async def test_an_unloaded_expert_is_a_503_with_the_remedy_and_routed_prompts_go
     [
         ("model_not_found", 404, "model_not_found"),
         ("not_unloadable", 409, "not_unloadable"),
+        ("sleep_unsupported", 409, "sleep_unsupported"),
         ("adapter_refused", 422, "adapter_refused"),
+        ("checkpoint_refused", 422, "checkpoint_refused"),
         ("source_unusable", 422, "source_unusable"),
         ("engine_unavailable", 503, "engine_unavailable"),
+        ("not_admitted", 503, "not_admitted"),
         ("worker_lost", 503, "worker_lost"),
         ("no_answer", 504, "deadline_exceeded"),
         ("worker_error", 500, "internal_error"),
