@@ -21,6 +21,7 @@ from functools import partial
 from workers.errors import NotResidentError, QueueFullError, QueueTimeoutError, WorkerError
 from workers.policies import Policy, Serve, Swap, Wait
 from workers.residency import Residency
+from workers.spec import Tier
 
 _SHARE_OF_LAST = 0.2  # of the newest duration in the moving average
 _LONGEST_RETRY_S = 60.0
@@ -41,8 +42,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A request's place among the running. `swap_s` is what it waited for weights that were not resident, else 0."""
+    """A request's place among the running.
 
+    `tier` is where the request found its weights, and `swap_s` what it waited for them where that was not the device.
+    """
+
+    tier: Tier = "device"
     waited_s: float = 0.0
     swap_s: float = 0.0
 
@@ -204,6 +209,7 @@ class Admission:
     async def _enter(self, expert: str) -> Turn:
         name, load, now = self._homes[expert], self._loads[expert], self._clock()
         self._policy.arrived(name, now)
+        tier = self._memory.tier(name)
         ready = self._residency.admits(name)
         if ready and not self._queues and load.running < self._limits.max_running:
             self._note_running(expert)
@@ -220,7 +226,7 @@ class Admission:
             )
         await self._turn_of(waiting)
         waited_s = self._clock() - now
-        return Turn(waited_s, 0.0 if ready else waited_s)
+        return Turn(tier, waited_s, 0.0 if ready else waited_s)
 
     async def _turn_of(self, waiting: _Waiting) -> None:
         timeout_s = self._limits.queue_timeout_s

@@ -17,9 +17,11 @@ from workers.answers import StreamFailedError, StreamNames, named_body
 from workers.errors import NotResidentError, QueueFullError, QueueTimeoutError
 from workers.openai_errors import Failure, RefusedError, engine_died, relayed
 from workers.requests import ExpertRequest, Request, RequestFormatError, read_request
+from workers.spec import Tier
 
 TOKEN_HEADER = "x-coe-token"  # noqa: S105  a name, not a secret
 SWAP_HEADER = "x-coe-swap-ms"
+TIER_HEADER = "x-coe-tier"
 _LARGEST_REQUEST = 64 * 2**20  # bytes; images come inside requests
 _SHUTDOWN_S = 1.0
 _RETRY_S = 5.0
@@ -29,9 +31,10 @@ _DRAINING = Failure(503, "draining", "this worker is being stopped: ask another 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """An expert that stays resident: how to ask its engine, and what the request waited for its weights."""
+    """An expert that stays resident: how to ask its engine, where its weights were, and how long it waited for them."""
 
     asking: ExpertRequest
+    tier: Tier = "device"
     swap_s: float = 0.0
 
 
@@ -106,7 +109,7 @@ class DataPort:
         try:
             expert, asked = await self._accepted(request)
             async with expert.lease() as lease:
-                return await _forward(request, expert, lease.asking.apply(asked), _swap_header(lease))
+                return await _forward(request, expert, lease.asking.apply(asked), _memory_headers(lease))
         except RefusedError as error:
             return _reply(error.failure)
         except QueueFullError as error:
@@ -197,8 +200,9 @@ async def _stream(
     return response
 
 
-def _swap_header(lease: Lease) -> Mapping[str, str]:
-    return {SWAP_HEADER: f"{lease.swap_s * 1000:.1f}"} if lease.swap_s else {}
+def _memory_headers(lease: Lease) -> Mapping[str, str]:
+    waited = {SWAP_HEADER: f"{lease.swap_s * 1000:.1f}"} if lease.swap_s else {}
+    return {TIER_HEADER: lease.tier, **waited}
 
 
 def _reply(failure: Failure) -> web.Response:

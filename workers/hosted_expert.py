@@ -82,7 +82,7 @@ class HostedExpert:
             if failure := self.refusal():  # what was ready before the wait may have gone since
                 raise RefusedError(failure)
             with self.host.lease(self.spec) as served_name:
-                yield Lease(ExpertRequest(self.spec, served_name), turn.swap_s)
+                yield Lease(ExpertRequest(self.spec, served_name), turn.tier, turn.swap_s)
 
     async def load(self) -> bool:
         """Make its model resident and its adapter answer as it is now; False where both do already.

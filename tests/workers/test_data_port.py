@@ -55,7 +55,7 @@ class Poet:
         async with self.admission.slot("poet") as turn:
             if self.failure:
                 raise RefusedError(self.failure)
-            yield Lease(self.request, turn.swap_s)
+            yield Lease(self.request, turn.tier, turn.swap_s)
 
 
 class Port:
@@ -223,5 +223,7 @@ async def test_health_is_open_and_the_report_is_not(port: Port, client: aiohttp.
 async def test_an_answer_says_how_long_its_weights_took_to_come(port: Port, *, stream: bool) -> None:
     async with port.chat("hello", stream=stream) as response:
         assert float(response.headers["x-coe-swap-ms"]) >= 200
+        assert response.headers["x-coe-tier"] == "disk"
     async with port.chat("hello", stream=stream) as response:
         assert "x-coe-swap-ms" not in response.headers
+        assert response.headers["x-coe-tier"] == "device"
