@@ -25,7 +25,7 @@ from typing import ClassVar
 import orjson
 
 from routers.errors import ArtefactError, BudgetError, DataError, RouterError
-from workers.errors import SourceError, WorkerError
+from workers.errors import PlacementError, SourceError, WorkerError
 
 
 class CoeError(Exception):
@@ -151,7 +151,11 @@ class UpstreamError(RequestError):
 EXPECTED_ERRORS = (CoeError, RouterError, WorkerError)
 """What a command prints as one message, without a traceback."""
 
-BAD_INPUT_ERRORS = (ConfigError, InputError, InvalidRequestError, DataError, ArtefactError, BudgetError, SourceError)
+BAD_INPUT_ERRORS = (
+    *(ConfigError, InputError, InvalidRequestError),
+    *(DataError, ArtefactError, BudgetError),
+    *(SourceError, PlacementError),
+)
 
 
 def exit_code(error: Exception) -> int:

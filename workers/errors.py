@@ -19,6 +19,8 @@ WorkerError
 ├── ControlError            an expert cannot be loaded or unloaded
 │   ├── UnknownExpertError  the worker has no such expert
 │   └── NotUnloadableError  the expert is its model itself
+├── PlacementError          what is to be placed contradicts itself, or does not fit
+├── UnsolvedPlacementError  no placement was found in the time given
 └── AdmissionError          a request was not let in; carries the seconds after which to try again
     ├── QueueFullError      as many requests wait as may
     ├── QueueTimeoutError   it waited as long as it may
@@ -122,6 +124,16 @@ class NotUnloadableError(ControlError):
     """The expert has no adapter, so that nothing of it could be unloaded."""
 
     code = "not_unloadable"
+
+
+class PlacementError(WorkerError):
+    """No placement can meet what is asked: unknown names, demands that contradict each other, too little room."""
+
+    code = "placement_impossible"
+
+
+class UnsolvedPlacementError(WorkerError):
+    """No placement was found in the time given; one may exist."""
 
 
 class AdmissionError(WorkerError):

@@ -18,6 +18,7 @@ from coe.cli.discover import discover
 from coe.cli.eval_router import eval_router
 from coe.cli.feedback import feedback
 from coe.cli.load import load, pin, unload, unpin
+from coe.cli.plan_placement import plan_placement
 from coe.cli.prepare import prepare
 from coe.cli.ps import ps
 from coe.cli.refresh_map import refresh_map
@@ -39,7 +40,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-SERVICE, ROUTER, EXPERTS = "Service", "Router", "Experts"
+SERVICE, ROUTER, EXPERTS, MEMORY = "Service", "Router", "Experts", "Expert memory"
 app.command("serve", rich_help_panel=SERVICE)(serve)
 app.command("check", rich_help_panel=SERVICE)(check)
 app.command("prepare", rich_help_panel=SERVICE)(prepare)
@@ -59,6 +60,7 @@ app.command("refresh-map", rich_help_panel=ROUTER)(refresh_map)
 app.command("rollback-router", rich_help_panel=ROUTER)(rollback_router)
 app.command("train-expert", rich_help_panel=EXPERTS)(train_expert)
 app.command("select-experts", rich_help_panel=EXPERTS)(select_experts)
+app.command("plan-placement", rich_help_panel=MEMORY)(plan_placement)
 
 
 def _print_version(wanted: bool) -> None:

@@ -6,7 +6,7 @@ and `_` matches `-`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,8 +35,10 @@ class RawConfig:
         return str(self.path)
 
 
-def read_raw(path: Path, environment: Mapping[str, str]) -> RawConfig:
-    """Reads the file and lays the environment over it.
+def read_raw(
+    path: Path, environment: Mapping[str, str], keys: Sequence[str] = ("models", "experts", "router", "workers")
+) -> RawConfig:
+    """Reads the file and lays the environment over it. `keys`: what to ask for where it is no mapping.
 
     Raises:
         ConfigError: the file is missing, is not YAML, repeats a key, or is not a mapping.
@@ -56,7 +58,7 @@ def read_raw(path: Path, environment: Mapping[str, str]) -> RawConfig:
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         raise ConfigError(f"{path}: not valid YAML: {error}.") from error
     if not isinstance(data, dict) or node is None:
-        raise ConfigError(f"{path}: the file must be a mapping with the keys `models`, `experts`, `router`, `workers`.")
+        raise ConfigError(f"{path}: the file must be a mapping with the keys {', '.join(f'`{key}`' for key in keys)}.")
     raw = RawConfig(path, data)
     _note_lines(raw, node, ())
     _apply_environment(raw, environment)

@@ -30,6 +30,7 @@ COMMANDS = (
     "discover",
     "feedback",
     "rollback-router",
+    "plan-placement",
 )
 HEAVY = ("ray", "torch", "vllm", "transformers", "sklearn", "sentence_transformers", "numpy", "aiohttp", "starlette")
 
