@@ -50,7 +50,7 @@ def plan_placement(  # noqa: PLR0917 - typer fills them by name
       large: {size_gb: 141, devices: 2, requests_per_s: 0.4, service_s: 2,
               min_replicas: 1}   # also max_replicas, workers, pinned: lists
     co_use: \\[{experts: \\[coder, large], weight: 0.2}]    # plans a second that ask both
-    exclusive: \\[\\[coder, other]]                         # never both on a worker
+    exclusive: \\[{experts: \\[coder, other]}]             # never both on a worker
     present: {edge-0: \\[coder]}                          # what runs now
     """  # noqa: D301 - the mark of lines to keep, and brackets that are no markup
     import orjson
@@ -139,7 +139,8 @@ def _named(name: str, members: Mapping[str, list[str]]) -> str:
 
 def _caption(found: Plan) -> str:
     first = found.criteria[0]
-    return f"Maximum load {found.maximum_load:.3f} (least possible {first.best:.3f}); {found.replicas} further copies."
+    load = f"Maximum load {found.maximum_load:.3f}, the least found {first.best:.3f}."
+    return f"{load} Copies beyond the first of an expert: {found.replicas}."
 
 
 def remarks(found: Plan, timed: bool, elsewhere: Iterable[str]) -> list[str]:
@@ -151,7 +152,7 @@ def remarks(found: Plan, timed: bool, elsewhere: Iterable[str]) -> list[str]:
     ]
     if not timed:
         lines.append("loads are requests a second; with `service_s` of all experts they are shares of a device's time")
-    elif found.maximum_load > 1:
+    elif found.maximum_load > 1.000_001:  # the solver's tolerance
         lines.append(
             f"the maximum load is {found.maximum_load:.2f}: there is more work than time, requests will pile up"
         )

@@ -1,18 +1,19 @@
 """A service's configuration as a placement problem: configuration, demand and file go in, a problem's tree comes out.
 
 What is placed are models: experts of one model share its weights. A file in the form of `coe.placement.problem_file`
-tells what the configuration does not (device memory, seconds), and outweighs it.
+tells what the configuration does not (seconds, plans that ask several experts), and outweighs it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from coe.config.load import LoadedConfig
+from coe.config.models import Config, WorkerConfig
 from coe.config.source import Raw, RawConfig, read_raw
-from coe.config.specs import PATH_SCHEME
+from coe.config.specs import GIB, PATH_SCHEME
 from coe.errors import InputError
 from coe.placement.problem_file import GB
 from workers.placement.sizes import weight_bytes
@@ -60,10 +61,7 @@ def service_problem(loaded: LoadedConfig, demand: Mapping[str, float] | None, fi
                 f"--demand tells nothing of {', '.join(missing)}: give requests a second, 0 where none come."
             )
     tree: Raw = {
-        "workers": {
-            group: {"replicas": worker.replicas, "devices": _devices(loaded, group)}
-            for group, worker in config.workers.items()
-        },
+        "workers": {group: _worker(worker) for group, worker in config.workers.items()},
         "experts": {
             model: _expert(loaded, model, names, demand, _section(given, "experts", model))
             for model, names in placed.items()
@@ -71,15 +69,20 @@ def service_problem(loaded: LoadedConfig, demand: Mapping[str, float] | None, fi
     }
     _refuse_unknown("`workers`", _section(given, "workers"), config.workers)
     _refuse_unknown("`experts` (with --config: the models)", _section(given, "experts"), placed)
-    raw = RawConfig(
-        loaded.raw.path if file is None else file.path, _merged(tree, given), {} if file is None else file.origins
-    )
+    merged = _merged(tree, given)
+    told = [*_families(config, placed), *_exclusive(config)]
+    further = given.get("exclusive", [])
+    merged["exclusive"] = [*told, *further] if isinstance(further, list) else further
+    for expert in config.experts.values():
+        if expert.pin:  # what has no seconds of loading is resident, and stays so
+            _section(merged, "experts", expert.model).pop("load_s", None)
+    raw = RawConfig(loaded.raw.path if file is None else file.path, merged, {} if file is None else file.origins)
     return ServiceProblem(raw, placed, elsewhere)
 
 
 def _expert(loaded: LoadedConfig, model: str, names: list[str], demand: Mapping[str, float] | None, given: Raw) -> Raw:
     config = loaded.config
-    entry: Raw = {"devices": config.models[model].tensor_parallel}
+    entry: Raw = {}
     groups = {name: [group for group in config.workers if name in config.experts_of(group)] for name in names}
     if len({tuple(on) for on in groups.values()}) > 1 and "workers" not in given:
         told = "; ".join(f"{name} on {', '.join(on)}" for name, on in groups.items())
@@ -96,8 +99,13 @@ def _expert(loaded: LoadedConfig, model: str, names: list[str], demand: Mapping[
 
 
 def _size(loaded: LoadedConfig, model: str, names: Iterable[str]) -> int | None:
-    """Bytes of the model's weights and its adapters', None where one of them is not a local folder of safetensors."""
+    """Bytes that the model takes as the configuration says, or else those of its weights and its adapters.
+
+    None where one of them is not a local folder of safetensors.
+    """
     config = loaded.config
+    if config.models[model].device_gb:
+        return round(config.models[model].device_gb * GIB)
     sources = [config.models[model].source, *(config.experts[name].adapter for name in names)]
     folders = [source.removeprefix(PATH_SCHEME) for source in sources if source and source.startswith(PATH_SCHEME)]
     if len(folders) < sum(source is not None for source in sources):
@@ -107,12 +115,28 @@ def _size(loaded: LoadedConfig, model: str, names: Iterable[str]) -> int | None:
     return sum(size for size in sizes if size is not None) if None not in sizes else None
 
 
-def _devices(loaded: LoadedConfig, group: str) -> int:
-    """A worker has as many devices as the widest of its models."""
-    config = loaded.config
-    return max(
-        (config.models[config.experts[name].model].tensor_parallel for name in config.experts_of(group)), default=1
-    )
+def _worker(worker: WorkerConfig) -> Raw:
+    """The devices of a worker are one: its memory is counted together."""
+    entry: Raw = {"replicas": worker.replicas, "host_gb": worker.memory.host_gb * GIB / GB}
+    if worker.memory.device_gb is not None:
+        entry["device_gb"] = worker.memory.device_gb * GIB / GB
+    return entry
+
+
+def _families(config: Config, placed: Iterable[str]) -> Iterator[Raw]:
+    """Models of one family take turns in one engine."""
+    families: dict[str, list[str]] = {}
+    for model in placed:
+        if family := config.models[model].family:
+            families.setdefault(family, []).append(model)
+    for models in families.values():
+        yield {"experts": models}
+
+
+def _exclusive(config: Config) -> Iterator[Raw]:
+    for group, worker in config.workers.items():
+        for models in worker.memory.exclusive:
+            yield {"experts": models, "workers": [group]}
 
 
 def _section(tree: Raw, *keys: str) -> Raw:

@@ -14,14 +14,14 @@ from pydantic_core import ErrorDetails
 from coe.config.models import Name, Section
 from coe.config.source import Location, RawConfig, read_raw
 from coe.errors import InputError
-from workers.placement.problem import CoUse, Expert, Problem, Worker
+from workers.placement.problem import CoUse, Exclusive, Expert, Problem, Worker
 from workers.spec import Tier
 
 GB = 10**9
 NEEDED = {
-    "size_gb": "GB of weights; with --config it is known where `source` and `adapter` are a `path:` to safetensors",
+    "size_gb": "GB that a copy takes; with --config set the model's `device_gb`, or let its weights be a local `path:`",
     "requests_per_s": "requests a second; with --config give --demand",
-    "device_gb": "GB that weights may take on each device",
+    "device_gb": "GB that may be taken on each device; with --config set the group's `memory.device_gb`",
     "workers": "the workers, by name",
     "experts": "the experts, by name",
 }
@@ -59,11 +59,16 @@ class CoUseEntry(Section):
     weight: float = Field(1.0, gt=0, allow_inf_nan=False)
 
 
+class ExclusiveEntry(Section):
+    experts: list[str] = Field(min_length=1)
+    workers: list[str] | None = Field(None, min_length=1)
+
+
 class ProblemFile(Section):
     workers: dict[Name, WorkerEntry] = Field(min_length=1)
     experts: dict[Name, ExpertEntry] = Field(min_length=1)
     co_use: list[CoUseEntry] = Field(default_factory=list)
-    exclusive: list[list[str]] = Field(default_factory=list)
+    exclusive: list[ExclusiveEntry] = Field(default_factory=list)
     present: dict[str, list[str]] | None = None
 
     @property
@@ -135,7 +140,10 @@ def as_problem(file: ProblemFile, members: Mapping[str, list[str]]) -> Problem:
             for name, entry in file.experts.items()
         ),
         co_use=tuple(CoUse(experts(entry.experts), entry.weight) for entry in file.co_use),
-        exclusive=tuple(experts(group) for group in file.exclusive),
+        exclusive=tuple(
+            Exclusive(experts(entry.experts), workers(entry.workers) if entry.workers else None)
+            for entry in file.exclusive
+        ),
         present=None if file.present is None else present,
     )
 

@@ -15,7 +15,7 @@ CONFIG = """\
 router: {path: router, general: general}
 models:
   small: {source: "path:small"}
-  large: {source: "hf:some/large", tensor_parallel: 2}
+  large: {source: "hf:some/large", device_gb: 0.5}
   away: {url: "http://elsewhere:8000", served_name: theirs}
 experts:
   general: {model: small}
@@ -23,13 +23,13 @@ experts:
   writer: {model: large}
   guest: {model: away}
 workers:
-  gpu: {device: gpu, replicas: 2}
+  gpu: {device: gpu, replicas: 2, memory: {host_gb: 10}}
 """
 FILE = """\
-workers: {gpu: {device_gb: 1, host_gb: 10}}
+workers: {gpu: {device_gb: 1}}
 experts:
   small: {service_s: 0.5}
-  large: {service_s: 2, size_gb: 1.5, min_replicas: 1}
+  large: {service_s: 2, max_replicas: 1}
 co_use: [{experts: [lawyer, writer]}]
 """
 DEMAND = "general: 1\nlawyer: 2\nwriter: 0.25\nguest: 5\n"
@@ -105,28 +105,48 @@ def test_a_configuration_is_planned_by_model(coe: Coe, service: Path) -> None:
     assert ended.code == 0, ended.err
     found = orjson.loads(ended.out)
     assert found["members"] == {"small": ["general", "lawyer"], "large": ["writer"]}
-    assert [use["worker"] for use in found["devices"]] == ["gpu-0", "gpu-0", "gpu-1", "gpu-1"]
-    small, *_ = (one for one in found["copies"] if one["expert"] == "small")
-    large, *_ = (one for one in found["copies"] if one["expert"] == "large")
-    assert len(large["devices"]) == 2, "tensor_parallel"
-    used = {(use["worker"], use["device"]): use["used"] for use in found["devices"]}
-    alone = next(size for size in used.values() if size < 750_000_000)
+    held = {use["worker"]: use["used"] for use in found["devices"]}
+    assert held.keys() == {"gpu-0", "gpu-1"}
+    both, alone = sorted(held.values(), reverse=True)
     assert 220_000 <= alone < 221_000, "the base and its adapter, as measured"
-    assert sum(use["load"] for use in found["devices"]) == pytest.approx((1 + 2) * 0.5 + 2 * 0.25 * 2)
-    assert small["worker"] == large["worker"], "lawyer and writer are used together"
+    assert both == alone + 2**29, "a model's `device_gb` is in GiB; lawyer and writer are used together"
+    assert sum(use["load"] for use in found["devices"]) == pytest.approx((1 + 2) * 0.5 + 0.25 * 2)
     assert "a server with a `url` has them: away" in ended.err
     table = coe("plan-placement", names[0], "--config", names[1], "--demand", names[2]).out
     assert "small: general, lawyer" in table
 
 
+def test_models_of_one_family_are_never_resident_together_and_a_pinned_one_always(coe: Coe, service: Path) -> None:
+    config = CONFIG.replace("device_gb: 0.5", "device_gb: 0.5, family: f").replace("replicas: 2", "replicas: 1")
+    config = config.replace('path:small"', 'path:small", device_gb: 0.5, family: f').replace(
+        ', adapter: "path:law"', ""
+    )
+    loads = "experts: {small: {service_s: 1, load_s: {disk: 1}}, large: {service_s: 1, load_s: {disk: 1}}}\n"
+    (service / "file.yaml").write_text("workers: {gpu: {device_gb: 9}}\nexclusive: [{experts: [small]}]\n" + loads)
+    arguments = ("plan-placement", str(service / "file.yaml"), "--config", str(service / "service.yaml"), "--json")
+    for pinned, left in ((False, "large"), (True, "small")):
+        text = config.replace("{model: large}", "{model: large, pin: true}") if pinned else config
+        (service / "service.yaml").write_text(text)
+        ended = coe(*arguments, "--demand", str(service / "demand.yaml"))
+        assert [one["expert"] for one in orjson.loads(ended.out)["off_device"]] == [left], ended.err
+
+
+def test_the_size_of_a_model_that_is_not_local_is_asked_for(coe: Coe, service: Path) -> None:
+    (service / "service.yaml").write_text(CONFIG.replace(", device_gb: 0.5", ""))
+    files = ("--config", str(service / "service.yaml"), "--demand", str(service / "demand.yaml"))
+    ended = coe("plan-placement", str(service / "file.yaml"), *files)
+    assert ended.code == 2
+    assert (
+        "experts.large.size_gb: it is missing: GB that a copy takes; with --config set the model's `device_gb`"
+        in ended.err
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ("workers: {gpu: {}}", "workers.gpu.device_gb: it is missing: GB that weights may take"),
-        (
-            "experts: {large: {}}",
-            "experts.large.size_gb: it is missing: GB of weights; with --config it is known where",
-        ),
+        ("workers: {gpu: {}}", "workers.gpu.device_gb: it is missing: GB that may be taken on each device"),
+        ("experts: {large: {service_s: 1}}", "`service_s` is missing of small"),
         ("experts: {lawyer: {}}", "names lawyer; the configuration has small, large"),
         ("workers: {cpu: {}}", "`workers` names cpu; the configuration has gpu"),
     ],

@@ -66,7 +66,7 @@ def _feasible(problem: Problem, choice: tuple[Option, ...]) -> bool:
             return False
         if any(stays + option.expert.size > worker.device_bytes for option in swaps):
             return False
-        if any(len(group & {expert.name for expert in held}) > 1 for group in problem.exclusive):
+        if any(len(group.on(worker.name) & {expert.name for expert in held}) > 1 for group in problem.exclusive):
             return False
     return True
 

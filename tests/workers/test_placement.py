@@ -12,7 +12,7 @@ from tests.workers.placement_by_trial import best_by_trial, bin_packing
 from workers.errors import PlacementError, UnsolvedPlacementError
 from workers.placement.plan import Plan
 from workers.placement.planner import SLACK, plan
-from workers.placement.problem import CoUse, Expert, Problem, Worker
+from workers.placement.problem import CoUse, Exclusive, Expert, Problem, Worker
 from workers.spec import Tier
 
 SWAPPED: Mapping[Tier, float] = {"host": 1.0, "disk": 4.0}
@@ -119,7 +119,7 @@ def test_limits_hold() -> None:
         expert("pinned", demand=0, pinned=frozenset({"w2"})),
     )
     problem = Problem(
-        workers=(gpu("w0"), gpu("w1"), gpu("w2")), experts=experts, exclusive=(frozenset({"here", "twice"}),)
+        workers=(gpu("w0"), gpu("w1"), gpu("w2")), experts=experts, exclusive=(Exclusive(frozenset({"here", "twice"})),)
     )
     found = where(plan(problem))
     assert found["here"] == ["w1"]
@@ -188,7 +188,7 @@ def problems(draw: st.DrawFn) -> Problem:
         workers=tuple(workers),
         experts=tuple(experts),
         co_use=tuple(CoUse(group, draw(st.integers(1, 3))) for group in draw(st.lists(sets, max_size=2))),
-        exclusive=tuple(draw(st.lists(sets, max_size=1))),
+        exclusive=tuple(Exclusive(group, draw(st.none() | some)) for group in draw(st.lists(sets, max_size=1))),
         present=draw(st.none() | st.dictionaries(st.sampled_from(names), st.frozensets(named))),
     )
 
@@ -302,7 +302,7 @@ def test_what_is_impossible_is_named_with_its_remedy(
             Problem(
                 workers=(gpu("w0"), gpu("w1", devices=2)),
                 experts=tuple(experts),
-                exclusive=tuple(frozenset(group) for group in exclusive),
+                exclusive=tuple(Exclusive(frozenset(group)) for group in exclusive),
             )
         )
     assert cause in str(error.value)

@@ -45,7 +45,7 @@ def plan(problem: Problem, *, slack: float = SLACK, time_limit_s: float = TIME_L
         scaled = {column: value / unit for column, value in aim.terms.items()}
         program.linear.row(scaled, upper=most + TOLERANCE * max(1.0, most))
     assert values is not None  # there is always the aim of a small maximum load
-    values = _even(program, values)
+    values = _even(problem, values)
     copies, off, devices = _layout(program, values)
     largest = max(use.load for use in devices)  # that of the solver may be above by its tolerance
     criteria = (
@@ -70,8 +70,9 @@ def _first(found: Solution, problem: Problem, time_limit_s: float) -> Values:
     )
 
 
-def _even(program: Program, values: Values) -> Values:
+def _even(problem: Problem, values: Values) -> Values:
     """The same copies, with requests split between them such that the maximum load is least."""
+    program = Program(problem)  # without the bounds of the aims, which leave it too narrow a choice to be exact
     program.linear.fix(values)
     found = program.linear.minimise(
         {program.largest: 1.0}, TIME_LIMIT_S
@@ -87,7 +88,7 @@ def _what_lacks(problem: Problem, time_limit_s: float) -> str:
     found = program.linear.minimise(dict.fromkeys(program.lacking.values(), 1.0), time_limit_s)
     must = ", ".join(f"`{e.name}`" for e in problem.experts if e.stays or e.min_replicas)
     if found.values is None:
-        groups = "; ".join(", ".join(sorted(group)) for group in problem.exclusive)
+        groups = "; ".join(", ".join(sorted(group.experts)) for group in problem.exclusive)
         return (
             f"these must be resident: {must}; the `exclusive` groups do not let them ({groups}): drop a group, allow "
             "more `workers`, or tell `load_s` of an expert that may be swapped in"

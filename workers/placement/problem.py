@@ -72,11 +72,23 @@ class CoUse:
     weight: float
 
 
+@dataclass(frozen=True, slots=True)
+class Exclusive:
+    """Experts of which at most one may be resident on a worker, on any or on those named."""
+
+    experts: frozenset[str]
+    workers: frozenset[str] | None = None
+
+    def on(self, worker: str) -> frozenset[str]:
+        """The experts that exclude each other there."""
+        return self.experts if self.workers is None or worker in self.workers else frozenset()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """What to place.
 
-    `exclusive`: of each of these sets at most one member may be resident on a worker. `present`: the experts that each
+    `present`: the experts that each
     worker holds now, from which it is costly to depart; None where nothing runs yet.
 
     Raises `PlacementError`, which names every name that is unknown or repeated and every demand that contradicts
@@ -86,7 +98,7 @@ class Problem:
     workers: tuple[Worker, ...]
     experts: tuple[Expert, ...]
     co_use: tuple[CoUse, ...] = ()
-    exclusive: tuple[frozenset[str], ...] = ()
+    exclusive: tuple[Exclusive, ...] = ()
     present: Mapping[str, frozenset[str]] | None = None
 
     def __post_init__(self) -> None:
@@ -124,7 +136,8 @@ def _unknown_names(problem: Problem) -> Iterator[str]:
     for together in problem.co_use:
         yield from _missing("`co_use`", "expert", together.experts, experts)
     for group in problem.exclusive:
-        yield from _missing("`exclusive`", "expert", group, experts)
+        yield from _missing("`exclusive`", "expert", group.experts, experts)
+        yield from _missing("`exclusive`", "worker", group.workers or (), workers)
     yield from _missing("`present`", "worker", present, workers)
     for worker, held in present.items():
         yield from _missing(f"`present` of `{worker}`", "expert", held, experts)
@@ -177,7 +190,8 @@ def _clashes(problem: Problem) -> Iterator[str]:
             size = f"{gigabytes(needed)} of its {gigabytes(there)}"
             yield f"{names} are pinned to `{worker.name}` and take {size}: unpin some"
         for group in problem.exclusive:
-            for one, other in combinations(sorted(expert.name for expert in pinned if expert.name in group), 2):
+            rivals = group.on(worker.name)
+            for one, other in combinations(sorted(expert.name for expert in pinned if expert.name in rivals), 2):
                 yield f"`{one}` and `{other}` exclude each other and are both pinned to `{worker.name}`: unpin one"
 
 

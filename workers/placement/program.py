@@ -11,7 +11,7 @@ which its requests are split, and one without room is swapped in. For expert e, 
     sum_e y[e,p] shard_e <= bytes                 of each device d, over the spots p with d; and so that there is room
                                                   for each swap beside what stays, s[e,p,t] shard_e with that sum
     sum_ep s[e,p,host] size_e <= host bytes       of each worker
-    sum_e r[e,w] <= 1                             of each exclusive group, r[e,w] >= y[e,p] for p on w
+    sum_e r[e,w] <= 1                             of each exclusive set on w, r[e,w] >= y[e,p] for p on w
     load_d = sum x[e,p] demand_e service_e + s[e,p,t] demand_e (service_e + load_et) <= T     of each device d
 
 Aims: T; then loading, sum s demand_e load_et; split plans, sum_c weight_c (workers that c needs - 1); bytes of copies
@@ -154,7 +154,8 @@ class Program:
 
     def _exclude(self, w: int) -> None:
         for group in self.problem.exclusive:
-            members = [e for e, expert in enumerate(self.problem.experts) if expert.name in group]
+            rivals = group.on(self.problem.workers[w].name)
+            members = [e for e, expert in enumerate(self.problem.experts) if expert.name in rivals]
             self.linear.row({self.held[e, w]: 1.0 for e in members if (e, w) in self.held}, upper=1)
 
     def _co_use(self) -> tuple[Terms, float]:
