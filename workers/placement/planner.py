@@ -34,9 +34,10 @@ def plan(problem: Problem, *, slack: float = SLACK, time_limit_s: float = TIME_L
     reached: list[tuple[Aim, float, float]] = []
     values: Values | None = None
     for number, aim in enumerate(aims):
-        found = program.linear.minimise(aim.terms, (deadline - time.monotonic()) / (len(aims) - number))
+        left_s = deadline - time.monotonic()
+        found = program.linear.minimise(aim.terms, left_s / 2 if number == 0 else left_s / (len(aims) - number))
         if values is None:
-            values = _first(found, problem, time_limit_s)
+            values = found.values if found.values is not None else _any(program, found, time_limit_s)
         elif found.values is not None and total(aim.terms, found.values) < total(aim.terms, values):
             values = found.values
         best, unit = total(aim.terms, values), max(aim.terms.values())
@@ -53,18 +54,21 @@ def plan(problem: Problem, *, slack: float = SLACK, time_limit_s: float = TIME_L
             aim.name,
             largest if number == 0 else aim.offset + total(aim.terms, values),
             aim.offset + best,
-            aim.offset + bound,
+            max(0.0, aim.offset + bound),
         )
         for number, (aim, best, bound) in enumerate(reached)
     )
     return Plan(copies, off, devices, tuple(criteria))
 
 
-def _first(found: Solution, problem: Problem, time_limit_s: float) -> Values:
+def _any(program: Program, found: Solution, time_limit_s: float) -> Values:
+    """A feasible placement after a search that found none. One of few copies is found at once, if there is one."""
+    if found.feasible:
+        found = program.linear.minimise(program.aims()[-1].terms, time_limit_s)
     if found.values is not None:
         return found.values
     if not found.feasible:
-        raise PlacementError(_what_lacks(problem, time_limit_s))
+        raise PlacementError(_what_lacks(program.problem, time_limit_s))
     raise UnsolvedPlacementError(
         f"no placement was found in {time_limit_s:g} s: give it longer, or fewer experts or workers at a time"
     )
@@ -87,20 +91,25 @@ def _what_lacks(problem: Problem, time_limit_s: float) -> str:
         program.linear.upper[column] = float("inf")
     found = program.linear.minimise(dict.fromkeys(program.lacking.values(), 1.0), time_limit_s)
     must = ", ".join(f"`{e.name}`" for e in problem.experts if e.stays or e.min_replicas)
-    if found.values is None:
+    if not found.feasible:
         groups = "; ".join(", ".join(sorted(group.experts)) for group in problem.exclusive)
         return (
             f"these must be resident: {must}; the `exclusive` groups do not let them ({groups}): drop a group, allow "
             "more `workers`, or tell `load_s` of an expert that may be swapped in"
         )
     short = (
-        f"{gigabytes(found.values[column] * program.byte_unit)} on device {device} of `{problem.workers[w].name}`"
-        for (w, device), column in program.lacking.items()
-        if found.values[column] > TOLERANCE
+        ()
+        if found.values is None
+        else (
+            f"{gigabytes(found.values[column] * program.byte_unit)} on device {device} of `{problem.workers[w].name}`"
+            for (w, device), column in program.lacking.items()
+            if found.values[column] > TOLERANCE
+        )
     )
     return (
-        f"these must be resident: {must}; they do not fit together, the least that is missing is {', '.join(short)}: "
-        "raise `device_gb`, unpin, lower `min_replicas`, or tell `load_s` of experts that may be swapped in"
+        f"these must be resident: {must}; they do not fit together, the least that is missing is "
+        f"{', '.join(short) or 'unknown'}: raise `device_gb`, unpin, lower `min_replicas`, or tell `load_s` of experts "
+        "that may be swapped in"
     )
 
 
