@@ -57,6 +57,7 @@ class EngineSleep:
 
         Raises `SleepUnsupportedError` where the engine was not started with `sleep_arguments`.
         """
+        self._slot.forget()
         await self._post("/pause", [("mode", "wait")], _SLEEP_S)
         try:
             await self._post("/sleep", [("level", str(level)), ("mode", "wait")], _SLEEP_S)

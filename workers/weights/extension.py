@@ -23,6 +23,7 @@ from safetensors import safe_open
 from workers.tensor_header import TensorFileError
 from workers.weights.checkpoint import weight_files
 from workers.weights.host_store import HostStore
+from workers.weights.tied import repack_tied_layers
 
 _RESETS = ("reset_lora_state", "reset_encoder_cache", "reset_mm_cache")  # those of vLLM's `reload_weights`
 
@@ -65,10 +66,10 @@ class WeightsExtension:
                     getattr(self.model_runner, reset)()
             return {"tier": "image", "seconds": time.perf_counter() - began}
         if source == "host" and (copy := store.copy(name)):
-            self.reload_weights(weights_iterator=store.on_device(copy))
+            _load(self, store.on_device(copy))
             store.keep_image(name, self.model_runner.get_model())
             return {"tier": "host", "seconds": time.perf_counter() - began}
-        self.reload_weights(weights_iterator=_mapped(weight_files(Path(folder))))
+        _load(self, _mapped(weight_files(Path(folder))))
         return {"tier": "disk", "seconds": time.perf_counter() - began}
 
     def coe_weights_held(self) -> dict[str, object]:
@@ -80,9 +81,22 @@ def _store(worker: WeightsExtension) -> HostStore:
     """Made at the first call: vLLM does not run the `__init__` of an extension."""
     store: HostStore | None = getattr(worker, "_coe_weights_store", None)
     if store is None:
-        store = HostStore(worker.device)
+        store = HostStore(worker.device, keep_images=worker.device.type == "cuda")
         worker._coe_weights_store = store  # type: ignore[attr-defined]  # noqa: SLF001 - of this very class
     return store
+
+
+def _load(worker: WeightsExtension, tensors: Iterator[tuple[str, torch.Tensor]]) -> None:
+    loaded: set[str] = set()
+    worker.reload_weights(weights_iterator=_noting(tensors, loaded))
+    if worker.device.type == "cpu":
+        repack_tied_layers(worker.model_runner.get_model(), loaded)
+
+
+def _noting(tensors: Iterator[tuple[str, torch.Tensor]], names: set[str]) -> Iterator[tuple[str, torch.Tensor]]:
+    for name, tensor in tensors:
+        names.add(name)
+        yield name, tensor
 
 
 def _mapped(files: list[Path]) -> Iterator[tuple[str, torch.Tensor]]:

@@ -17,11 +17,15 @@ _LOG = logging.getLogger("vllm.coe.weights")  # under vLLM's, whose handlers wri
 
 
 class HostStore:
-    """Of one device. A name holds a checkpoint, or in its place the image of it that was resident once."""
+    """Of one device. A name holds a checkpoint, or in its place the image of it that was resident once.
 
-    def __init__(self, device: torch.device) -> None:
+    `keep_images`: only for devices whose kernels read registered tensors, which those of a CPU do not.
+    """
+
+    def __init__(self, device: torch.device, *, keep_images: bool) -> None:
         self._device = device
         self._on_gpu = device.type == "cuda"
+        self._keep_images = keep_images
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="coe-weights")
         self._reading: dict[str, Future[HostCopy]] = {}
         self._copies: dict[str, HostCopy] = {}
@@ -74,17 +78,18 @@ class HostStore:
     def keep_image(self, name: str, model: torch.nn.Module) -> bool:
         """Hold the model's tensors as they are now in place of the checkpoint `name`, which was just loaded into them.
 
-        On a GPU alone; False where the copy of the checkpoint stays.
+        False where the copy of the checkpoint stays.
         """
-        if not self._on_gpu:
+        if self._on_gpu:
+            torch.cuda.synchronize(self._device)  # copies from the checkpoint may be on their way
+        if not self._keep_images:
             return False
-        torch.cuda.synchronize(self._device)  # copies from the checkpoint may be on their way
         live = live_tensors(model)
         if missed := loose_tensors(model) or scattered_tensors(live):
             _LOG.info("`%s` is held as a checkpoint: an image would miss %s", name, ", ".join(missed[:3]))
             return False
         self._copies.pop(name).free()  # first, so that the two are never held together
-        self._images[name] = KernelImage(live, pin=True)
+        self._images[name] = KernelImage(live, pin=self._on_gpu)
         return True
 
     def install(self, image: KernelImage, model: torch.nn.Module) -> None:

@@ -105,6 +105,10 @@ class WeightSlot:
         """The names that have a copy in host memory."""
         return self._fetched.keys()
 
+    def forget(self) -> None:
+        """Say that what the engine holds is not known any more, because something else than this changes it."""
+        self._resident = None
+
     async def open(self, name: str) -> None:
         """Learn what the engine that has just started holds, and call it `name`.
 
