@@ -4,7 +4,7 @@ CONFIG ?= configs/local.yaml
 ROWS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help venv serve test check unit engine lock reference router adapters bench-gateway bench-composition bench-router bench-robustness clean
+.PHONY: help venv serve test check unit engine lock reference router adapters bench-gateway bench-composition bench-router bench-robustness bench-swap clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ bench-router: venv  ## what it costs to classify a prompt, as a table
 
 bench-robustness: venv  ## whether a prompt keeps its category in other words, and what few prompts teach
 	@$(PY) -m benchmarks.robustness
+
+bench-swap: venv  ## what it costs to change experts, as a table
+	@$(PY) -m benchmarks.swap
 
 lock:  ## resolve requirements/cpu.txt again (needs uv)
 	uv pip compile pyproject.toml --extra cpu --group dev --override requirements/overrides.txt \

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import sys
 import tempfile
@@ -141,6 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--gpu", choices=tuple(swap_gpu.SHAPES), help="a model of this shape on a GPU instead")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     given = parser.parse_args(arguments)
+    logging.getLogger("coe.engine").setLevel(logging.CRITICAL)  # why an engine did not start is in its error
     errors = (WorkerError, SwapError, OSError)
     if given.gpu:
         shown = swap_gpu.as_json if given.json else swap_gpu.as_markdown

@@ -106,8 +106,8 @@ def as_markdown(found: Report) -> str:
     lines += ["", *goals_table("target", found.goals), ""]
     lines.append(
         f"An expert has {found.nbytes / 1e6:,.0f} MB in bfloat16; one thread of this machine copies memory at "
-        f"{found.memory_copy_bytes_per_s / 1e9:.1f} GB/s. Answers after all {found.compared} swaps were those of a fresh "
-        f"process. The engine's memory grew by {found.memory_growth_bytes / 1e6:,.0f} MB over them."
+        f"{found.memory_copy_bytes_per_s / 1e9:.1f} GB/s. Answers after all {found.compared} swaps were those of a "
+        f"fresh process. The engine's memory grew by {found.memory_growth_bytes / 1e6:,.0f} MB over them."
     )
     return "\n".join([*lines, "", *machine_lines(found.machine)])
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -52,6 +53,21 @@ def test_the_command_says_what_the_model_says(tmp_path: Path) -> None:
         assert part in text
     assert command[-2:] == ["--seed", "1"]
     assert "--enforce-eager" not in command
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_weights_can_be_replaced_in_an_engine_started_for_it(tmp_path: Path, device: Device) -> None:
+    plain = launch(tmp_path, "--seed", "1", device=device)
+    replaceable = replace(plain, replaceable=True)
+    command = engine_command(replaceable)
+    option = ["--worker-extension-cls", "workers.weights.extension.WeightsExtension"]
+    assert command == [*engine_command(plain)[:-2], *option, "--seed", "1"]
+    environment = engine_environment(replaceable, {"PYTHONPATH": "/mine"})
+    added = environment.items() - engine_environment(plain, {"PYTHONPATH": "/mine"}).items()
+    root, mine = environment["PYTHONPATH"].split(":")
+    assert (Path(root) / "workers" / "weights" / "extension.py").is_file()
+    assert mine == "/mine"
+    assert {name for name, _ in added} - {"TORCH_COMPILE_DISABLE"} == {"VLLM_SERVER_DEV_MODE", "PYTHONPATH"}
 
 
 def test_a_model_without_adapters_on_a_cpu_reserves_nothing_for_them(tmp_path: Path) -> None:

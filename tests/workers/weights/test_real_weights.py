@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from tests.workers.weights.checkpoint_files import WEIGHTS, cut_off, poison
 from tests.workers.weights.scripted_weights import records
 from workers.engine import ENGINE_URL, Engine, Launch, engine_session
-from workers.errors import CheckpointRefusedError, EngineAwayError
+from workers.errors import CheckpointRefusedError, EngineError
 from workers.sources import resolve
 from workers.spec import ModelSpec
 from workers.weights.slot import WeightSlot
@@ -168,6 +168,6 @@ async def test_a_worker_killed_in_the_middle_of_a_replacement_leaves_nothing_res
     replacing = asyncio.create_task(engine.slot.replace("base", checkpoints.base))
     await asyncio.sleep(0.1)  # of the third of a second that it takes
     worker.send_signal(signal.SIGKILL)
-    with pytest.raises(EngineAwayError):
+    with pytest.raises(EngineError):  # of which kind depends on which process notices first
         await replacing
     assert engine.slot.resident is None
