@@ -26,6 +26,7 @@ from workers.weights.fingerprint import Fingerprint, FingerprintRecords, fingerp
 
 _LOG = logging.getLogger("coe.engine")
 _POLL_S = 0.02
+_ENCODERS = frozenset({"vision_config", "audio_config"})  # of models that cache what they made of images and sound
 _AGAIN = "the engine is started again"
 
 Tier: TypeAlias = Literal["disk", "host", "image"]
@@ -223,6 +224,8 @@ class WeightSlot:
         known = await self._accept(checkpoint)
         try:
             done = await self._control.post("/reset_prefix_cache", timeout_s=self._timeouts.control_s)
+            if self._base and not _ENCODERS.isdisjoint(self._base.config):
+                await self._control.post("/reset_encoder_cache", timeout_s=self._timeouts.control_s)
         except EngineRefusedError as error:
             raise WeightsMismatchError(f"what was cached was not forgotten ({error}): {_AGAIN}") from error
         if done.get("success") is not True:

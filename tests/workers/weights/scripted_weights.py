@@ -43,6 +43,7 @@ class ScriptedWeights:
         app.router.add_post("/collective_rpc", self._rpc)
         app.router.add_post("/v1/completions", self._complete)
         app.router.add_post("/reset_prefix_cache", self._reset)
+        app.router.add_post("/reset_encoder_cache", self._reset_encoder)
         for path in ("pause", "resume", "sleep", "wake_up"):
             app.router.add_post(f"/{path}", getattr(self, f"_{path}"))
         app.router.add_get("/is_sleeping", self._is_sleeping)
@@ -118,6 +119,10 @@ class ScriptedWeights:
         self._live(request, "reset")
         busy, self.fault = self.fault == "busy", None
         return web.json_response({"success": not busy})
+
+    async def _reset_encoder(self, request: web.Request) -> web.Response:
+        self._live(request, "reset encoder")
+        return web.Response()
 
     async def _pause(self, request: web.Request) -> web.Response:
         self._live(request, f"pause {request.query['mode']}")

@@ -60,6 +60,17 @@ async def test_what_was_cached_of_other_weights_is_forgotten_before_any_answer(
     assert scripted_weights.calls == ["replace", "reset", "complete"]
 
 
+async def test_what_a_multimodal_model_made_of_images_is_forgotten_too(
+    family: Family, scripted_weights: ScriptedWeights
+) -> None:
+    for folder in (family.base, family.poet):
+        write_checkpoint(folder, seed=7 if folder is family.base else 8, config={"vision_config": {"depth": 2}})
+    slot = await family.slot()
+    scripted_weights.calls.clear()
+    await slot.replace("poet", family.poet)
+    assert scripted_weights.calls == ["replace", "reset", "reset encoder", "complete"]
+
+
 def damaged(folder: Path, how: str) -> Path:
     match how:
         case "is damaged":
