@@ -31,8 +31,9 @@ class Evidence:
 
     def of(self, measured: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n,): the mean of the scaled signals; `measured` (n, signals)."""
-        scaled: NDArray[np.float64] = ((measured - self.centres) / self.spreads).mean(axis=1)
-        return scaled
+        scaled = (measured - self.centres) / self.spreads
+        mean: NDArray[np.float64] = scaled.sum(axis=1) / len(self.signals)
+        return mean
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -38,15 +38,17 @@ class Lexicon:
 
     def features(self, texts: Sequence[str]) -> csr_matrix:
         """(n, 8192) float32, rows of length 1; a text without words is the zero vector."""
-        starts, columns, values = [0], [np.zeros(0, np.uint32)], [np.zeros(0, np.float32)]
-        for text in texts:
-            own, counts = _counted(_grams(text))
-            weights = (1 + np.log(counts.astype(np.float32))) * self.idf[own]
-            columns.append(own)
-            values.append(weights / max(math.sqrt(weights @ weights), 1e-9))
-            starts.append(starts[-1] + len(own))
-        indices, rows = np.concatenate(columns).astype(np.int32), np.array(starts, dtype=np.int32)
-        return csr_matrix((np.concatenate(values), indices, rows), shape=(len(texts), COLUMNS))
+        rows = [self.row(text) for text in texts]
+        starts = np.cumsum([0, *(len(columns) for columns, _ in rows)], dtype=np.int32)
+        columns = np.concatenate([np.zeros(0, np.uint32), *(columns for columns, _ in rows)]).astype(np.int32)
+        weights = np.concatenate([np.zeros(0, np.float32), *(weights for _, weights in rows)])
+        return csr_matrix((weights, columns, starts), shape=(len(texts), COLUMNS))
+
+    def row(self, text: str) -> tuple[NDArray[np.uint32], Vectors]:
+        """The columns of one text, ascending, and its weights there."""
+        columns, counts = _counted(_grams(text))
+        weights = (1 + np.log(counts.astype(np.float32))) * self.idf[columns]
+        return columns, weights / max(math.sqrt(weights @ weights), 1e-9)
 
 
 def fit_lexicon(texts: Sequence[str]) -> Lexicon:
@@ -68,30 +70,39 @@ def _counted(columns: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[n
 
 def _grams(text: str) -> NDArray[np.uint32]:
     """The column of each gram of the text's first 1,500 characters; a column occurs as often as its grams do."""
-    chunks = text[:MAX_CHARS].lower().split()  # no word spans a space, and most chunks were in an earlier prompt
-    words = [
-        word for chunk in chunks for word in (_hashed(chunk) if len(chunk) <= CACHED_CHARS else _hash_chunk(chunk))
+    # No word spans a space, and most of what stands between spaces was in an earlier prompt.
+    chunks = [
+        _hashed(chunk) if len(chunk) <= CACHED_CHARS else _hash(chunk) for chunk in text[:MAX_CHARS].lower().split()
     ]
-    pairs = [zlib.crc32(second.after_a_space, first.crc) for first, second in pairwise(words)]
-    pieces = np.frombuffer(b"".join([word.columns for word in words]), dtype=np.uint32)
-    return np.concatenate([pieces, np.array(pairs, dtype=np.uint32) % COLUMNS])
+    pairs = [zlib.crc32(second.after_a_space, first.crc) for first, second in pairwise(chunks)]
+    own = np.frombuffer(b"".join([chunk.columns for chunk in chunks]), dtype=np.uint32)
+    return np.concatenate([own, np.array(pairs, dtype=np.uint32) % COLUMNS])
 
 
-class _Word(NamedTuple):
-    """`columns`: uint32 each, of the word and of its pieces. The rest makes a pair's crc32 out of its two words'."""
+class _Chunk(NamedTuple):
+    """Words without a space between them. `columns`: uint32 each, of words, pieces and pairs of neighbours.
+
+    The rest makes pairs with other chunks: `crc` of the last word, and the first one `after_a_space`.
+    """
 
     columns: bytes
     crc: int
     after_a_space: bytes
 
 
-def _hash(word: str) -> _Word:
-    """The pieces are those of the word with its borders marked."""
+def _hash(chunk: str) -> _Chunk:
+    words = _WORD.findall(chunk)
+    columns = b"".join([_hashed_word(word) if len(word) <= CACHED_CHARS else _hash_word(word) for word in words])
+    pairs = [zlib.crc32(f"{first} {second}".encode()) % COLUMNS for first, second in pairwise(words)]
+    return _Chunk(columns + array("I", pairs).tobytes(), zlib.crc32(words[-1].encode()), f" {words[0]}".encode())
+
+
+def _hash_word(word: str) -> bytes:
+    """The columns of the word and of its pieces, which are those of the word with its borders marked."""
     marked = f"<{word}>"
     # The bytes of ASCII can be cut where its characters can.
     pieces = _pieces(marked.encode()) if marked.isascii() else [piece.encode() for piece in _pieces(marked)]
-    crcs = [zlib.crc32(gram) for gram in (word.encode(), *pieces)]
-    return _Word(array("I", [crc % COLUMNS for crc in crcs]).tobytes(), crcs[0], f" {word}".encode())
+    return array("I", [zlib.crc32(gram) % COLUMNS for gram in (word.encode(), *pieces)]).tobytes()
 
 
 def _pieces(marked: Text) -> list[Text]:
@@ -99,9 +110,5 @@ def _pieces(marked: Text) -> list[Text]:
     return [marked[start : start + length] for length in lengths for start in range(len(marked) - length + 1)]
 
 
-def _hash_chunk(chunk: str) -> tuple[_Word, ...]:
-    return tuple(_hashed_word(word) if len(word) <= CACHED_CHARS else _hash(word) for word in _WORD.findall(chunk))
-
-
-_hashed_word = lru_cache(maxsize=65_536)(_hash)
-_hashed = lru_cache(maxsize=65_536)(_hash_chunk)
+_hashed_word = lru_cache(maxsize=65_536)(_hash_word)
+_hashed = lru_cache(maxsize=65_536)(_hash)

@@ -208,7 +208,7 @@ class CategoryRouter:
         vectors = self._encoder.encode(read)
         if vectors.shape != (len(texts), parts.encoder.dim):
             raise EncoderError(f"The encoder gave {vectors.shape}, not {(len(texts), parts.encoder.dim)}")
-        logits = parts.classifier.logits(Features(vectors, parts.lexicon.features(read)))
+        logits = self._logits(read, vectors)
         probabilities = parts.classifier.probabilities(logits)
         signals = parts.abstention.evidence.signals
         distances = parts.prototypes.nearest(vectors) if "distance" in signals else np.zeros(len(texts))
@@ -220,6 +220,12 @@ class CategoryRouter:
             self._classification(*row)
             for row in zip(found.tolist(), probabilities.tolist(), scores.tolist(), experts, strict=True)
         ]
+
+    def _logits(self, read: Sequence[str], vectors: Vectors) -> Vectors:
+        classifier, lexicon = self._parts.classifier, self._parts.lexicon
+        if len(read) == 1:
+            return classifier.logits_of_one(vectors, *lexicon.row(read[0]))
+        return classifier.logits(Features(vectors, lexicon.features(read)))
 
     def _experts(
         self, found: NDArray[np.int64], vectors: Vectors, probabilities: NDArray[np.float64]

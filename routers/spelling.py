@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 LONGEST = 24  # letters; the shortest word has four
 # Letters: a shorter word with one changed is mostly another good word (rook, root), but for keys that lie together.
@@ -20,6 +21,7 @@ LEAST_TEXTS = 2
 REMEMBERED = 65_536
 _KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _WORD = re.compile(r"[^\W\d_]{4,}")
+_CHUNK = re.compile(r"\S+")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +32,7 @@ class Spelling:
     _places: dict[str, int] = field(init=False, repr=False)
     _by_deletion: dict[str, list[str]] = field(init=False, repr=False)
     _meant: dict[str, str] = field(init=False, repr=False)
-    _changing: dict[str, bool] = field(init=False, repr=False)
+    _chunks: dict[str, str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         by_deletion: dict[str, list[str]] = {}
@@ -40,24 +42,27 @@ class Spelling:
         object.__setattr__(self, "_places", {word: place for place, word in enumerate(self.words)})
         object.__setattr__(self, "_by_deletion", by_deletion)
         object.__setattr__(self, "_meant", {})
-        object.__setattr__(self, "_changing", {})
+        object.__setattr__(self, "_chunks", {})
 
     def correct(self, text: str) -> str:
         """`text` with the known words in place of slips; what is corrected becomes lower case."""
-        # No word spans a space, and most chunks were in an earlier prompt: whether one changes is asked once.
-        if not any(map(self._changes, text.split())):
+        # No word spans a space, and most of what stands between spaces was in an earlier prompt.
+        chunks = text.split()
+        corrected = list(map(self._corrected, chunks))
+        if corrected == chunks:
             return text
-        return _WORD.sub(self._meant_by, text)
+        between = _CHUNK.split(text)
+        return "".join(chain.from_iterable(zip(between, [*corrected, ""], strict=True)))
 
-    def _changes(self, chunk: str) -> bool:
-        changes = self._changing.get(chunk)
-        if changes is None:
-            changes = _WORD.sub(self._meant_by, chunk) != chunk
+    def _corrected(self, chunk: str) -> str:
+        corrected = self._chunks.get(chunk)
+        if corrected is None:
+            corrected = _WORD.sub(self._meant_by, chunk)
             if len(chunk) <= 2 * LONGEST:
-                if len(self._changing) >= REMEMBERED:
-                    self._changing.clear()
-                self._changing[chunk] = changes
-        return changes
+                if len(self._chunks) >= REMEMBERED:
+                    self._chunks.clear()
+                self._chunks[chunk] = corrected
+        return corrected
 
     def _meant_by(self, found: re.Match[str]) -> str:
         word = found[0].lower()

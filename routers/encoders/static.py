@@ -23,6 +23,7 @@ TABLE_FILE = "static.safetensors"
 TOKENIZER_FILE = "tokenizer.json"
 MAX_TOKENS = 4_096
 BATCH = 256
+_LEAST_NORM = np.float32(1e-30)  # of no vector but zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +89,11 @@ class StaticEncoder:
             if progress is not None:
                 progress(start + len(batch), len(texts))
         norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
-        unit: Vectors = vectors / np.where(norms > 0, norms, 1)[:, None]
+        unit: Vectors = vectors / np.maximum(norms, _LEAST_NORM)[:, None]
         return unit
 
     def _sum(self, ids: NDArray[np.uint32]) -> Vectors:
         """(dim,): the sum of the tokens' vectors, which points where their mean does."""
-        rows, scales = self._table.rows[ids], self._table.scales[ids]
+        rows, scales = self._table.rows.take(ids, axis=0), self._table.scales.take(ids)
         total: Vectors = scales @ rows.astype(np.float32)
         return total

@@ -35,23 +35,17 @@ class TokenIds:
         """(tokens,) for each text."""
         if not self._by_chunk:
             return [np.frombuffer(ids, np.uint32) for ids in self._tokenize(texts)]
-        chunks = [_CHUNK.findall(text) for text in texts]
-        found = self._look_up({chunk for of_text in chunks for chunk in of_text})
-        return [np.frombuffer(b"".join([found[chunk] for chunk in of_text]), np.uint32) for of_text in chunks]
+        return [np.frombuffer(b"".join(map(self._ids, _CHUNK.findall(text))), np.uint32) for text in texts]
 
-    def _look_up(self, chunks: set[str]) -> dict[str, bytes]:
-        # Read once: another thread may empty what is remembered at any time.
-        known = {chunk: ids for chunk in chunks if (ids := self._known.get(chunk)) is not None}
-        if len(known) == len(chunks):
-            return known
-        new = list(chunks - known.keys())
-        tokenized = dict(zip(new, self._tokenize(new), strict=True))
-        short = {chunk: ids for chunk, ids in tokenized.items() if len(chunk) <= REMEMBERED_CHARS}
-        if len(self._known) + len(short) > REMEMBERED:
-            self._known.clear()  # the frequent ones are back after one miss each
-        if len(short) <= REMEMBERED:
-            self._known.update(short)
-        return known | tokenized
+    def _ids(self, chunk: str) -> bytes:
+        ids = self._known.get(chunk)
+        if ids is None:
+            (ids,) = self._tokenize([chunk])
+            if len(chunk) <= REMEMBERED_CHARS:
+                if len(self._known) >= REMEMBERED:
+                    self._known.clear()  # the frequent ones are back after one miss each
+                self._known[chunk] = ids
+        return ids
 
     def _tokenize(self, texts: Sequence[str]) -> list[bytes]:
         # One at a time: the library's batch call starts a thread pool that costs more than it saves.

@@ -65,7 +65,8 @@ def test_soft_targets_are_probabilities_to_reach(features: Features) -> None:
 def test_a_row_by_itself_has_the_logits_that_it_has_among_others(features: Features, labels: NDArray[np.int64]) -> None:
     fitted = fit_path(features, one_hot(labels, CLASSES), [1.0], outlier_class=False)[0]
     for row in range(5):
-        alone = fitted.logits(features[np.array([row])])
+        words = features.words[[row]]
+        alone = fitted.logits_of_one(features.dense[[row]], words.indices, words.data)
         assert alone == pytest.approx(fitted.logits(features)[[row]], abs=1e-4)
 
 

@@ -28,6 +28,10 @@ def test_a_letter_left_out_doubled_changed_or_swapped_is_put_right(spelling: Spe
     assert spelling.correct(f"{slip} it: Wetter") == "translate it: Wetter"
 
 
+def test_white_space_and_what_is_no_word_stay_as_they_are(spelling: Spelling) -> None:
+    assert spelling.correct("\n(tranlsate)\t the  wether,\u3000now\n") == "\n(translate)\t the  weather,\u3000now\n"
+
+
 @pytest.mark.parametrize(
     "text", ["TRANSLATE the Weather", "ranslate", "trnslte", "tran", "x" * 5_000, "", "天气怎么样 今天"]
 )
