@@ -113,10 +113,10 @@ class HostedEngine:
 
     async def park(self) -> None:
         """End the engine, and keep it so until `bring`. Nothing may run in it."""
-        task, self._task = self._task, None
-        if task:
+        if task := self._task:
             task.cancel()
             await asyncio.wait((task,))
+            self._task = None
             self._on_change()
 
     def require_reachable(self) -> None:

@@ -34,7 +34,21 @@ def scripted() -> ModuleType:
 @pytest.fixture
 def scripted_command() -> Callable[[Launch], list[str]]:
     """A command that starts a scripted engine in place of vLLM; the model's `extra_args` are its options."""
-    return lambda launch: [sys.executable, str(SCRIPT), "--socket", str(launch.socket), *launch.model.extra_args]
+
+    def command(launch: Launch) -> list[str]:
+        weights = ["--weights", str(launch.model_dir)] if launch.replaceable else []
+        served = ["--served", launch.model.base_name]
+        return [
+            sys.executable,
+            str(SCRIPT),
+            "--socket",
+            str(launch.socket),
+            *served,
+            *weights,
+            *launch.model.extra_args,
+        ]
+
+    return command
 
 
 @pytest.fixture

@@ -4,9 +4,11 @@
     slow:N          N words, 50 ms apart               hang       never answers
     refuse          a 400 in vLLM's shape              core-died  an error event after two words, then [DONE]
     echo            answers the request it was sent
+    who             answers the name of the folder whose weights it has
 
 An adapter whose configuration has `scripted` is refused (`refuse`), loaded late (`slow`), or ends the process (`die`).
 It also runs as a program, so that it can be killed: `scripted_engine.py --socket PATH [--fail-starts N --state FILE]`.
+With `--weights FOLDER` its weights can be replaced; `POST /fault/NAME` lets the next replacement fail so.
 """
 
 import argparse
@@ -33,6 +35,7 @@ class ScriptedEngine:
         self.healthy = True
         self.adapters: list[str] = []
         self.loads = 0
+        self.weights: Any = None
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -41,7 +44,14 @@ class ScriptedEngine:
         app.router.add_post("/v1/load_lora_adapter", self._load_adapter)
         app.router.add_post("/v1/unload_lora_adapter", self._unload_adapter)
         app.router.add_post("/v1/chat/completions", self._chat)
+        if self.weights:
+            self.weights.add_routes(app)
+            app.router.add_post("/fault/{name}", self._fault)
         return app
+
+    async def _fault(self, request: web.Request) -> web.Response:
+        self.weights.fault = request.match_info["name"]
+        return web.Response()
 
     @asynccontextmanager
     async def serve(self, socket: Path) -> AsyncIterator[None]:
@@ -105,6 +115,8 @@ class ScriptedEngine:
         words = [f"word{number} " for number in range(int(argument) if argument else 4)]
         if name == "echo":
             words = [json.dumps(asked)]
+        if name == "who":
+            words = ["nobody that it knows" if self.weights.mixed else self.weights.resident.name]
         if not asked.get("stream"):
             if name == "die":
                 os._exit(9)
@@ -138,8 +150,13 @@ class ScriptedEngine:
         return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": asked["model"]}
 
 
-async def _serve_forever(socket: Path) -> None:
-    async with ScriptedEngine().serve(socket):
+async def _serve_forever(socket: Path, weights: Path | None, served: str) -> None:
+    engine = ScriptedEngine(served)
+    if weights:
+        from tests.workers.weights.scripted_weights import ScriptedWeights
+
+        engine.weights = ScriptedWeights(weights)
+    async with engine.serve(socket):
         await asyncio.Event().wait()
 
 
@@ -150,6 +167,8 @@ def main() -> None:
     parser.add_argument("--state", type=Path)
     parser.add_argument("--say", default="ValueError: scripted failure")
     parser.add_argument("--hang-at-start", action="store_true")
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--served", default="base")
     parsed = parser.parse_args()
     if parsed.state:
         starts = int(parsed.state.read_text()) + 1 if parsed.state.exists() else 1
@@ -159,7 +178,7 @@ def main() -> None:
     sys.stdout.write("INFO scripted engine starts\n")
     if parsed.hang_at_start:
         asyncio.run(asyncio.sleep(3600))
-    asyncio.run(_serve_forever(parsed.socket))
+    asyncio.run(_serve_forever(parsed.socket, parsed.weights, parsed.served))
 
 
 if __name__ == "__main__":

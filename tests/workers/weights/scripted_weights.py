@@ -5,12 +5,13 @@
     raises       a 500 from the worker's method               dies       the connection breaks, and all later ones
     hangs        never answers                                nan        answers with no numbers
     busy         the prefix cache cannot be reset             writes     the checkpoint is written to meanwhile
-    host only    as `mixes`, where it comes from host memory
+    host only    as `mixes`, where it comes from host memory  exits      the process ends
 """
 
 import asyncio
 import hashlib
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -40,13 +41,7 @@ class ScriptedWeights:
     @asynccontextmanager
     async def serve(self, socket: Path) -> AsyncIterator[None]:
         app = web.Application()
-        app.router.add_post("/collective_rpc", self._rpc)
-        app.router.add_post("/v1/completions", self._complete)
-        app.router.add_post("/reset_prefix_cache", self._reset)
-        app.router.add_post("/reset_encoder_cache", self._reset_encoder)
-        for path in ("pause", "resume", "sleep", "wake_up"):
-            app.router.add_post(f"/{path}", getattr(self, f"_{path}"))
-        app.router.add_get("/is_sleeping", self._is_sleeping)
+        self.add_routes(app)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
         await web.UnixSite(runner, str(socket)).start()
@@ -54,6 +49,15 @@ class ScriptedWeights:
             yield
         finally:
             await runner.cleanup()
+
+    def add_routes(self, app: web.Application) -> None:
+        app.router.add_post("/collective_rpc", self._rpc)
+        app.router.add_post("/v1/completions", self._complete)
+        app.router.add_post("/reset_prefix_cache", self._reset)
+        app.router.add_post("/reset_encoder_cache", self._reset_encoder)
+        for path in ("pause", "resume", "sleep", "wake_up"):
+            app.router.add_post(f"/{path}", getattr(self, f"_{path}"))
+        app.router.add_get("/is_sleeping", self._is_sleeping)
 
     async def _rpc(self, request: web.Request) -> web.Response:
         asked = await request.json()
@@ -93,6 +97,8 @@ class ScriptedWeights:
             case "dies":
                 self.dead = True
                 self._live(request, "")
+            case "exits":
+                os._exit(9)
             case "hangs":
                 await asyncio.sleep(3600)
             case "keeps old":
