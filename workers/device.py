@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from workers.hosted_engine import HostedEngine
 from workers.policies import Cost, Memory
-from workers.spec import Tier, WorkerSpec
+from workers.spec import ModelSpec, Tier, WorkerSpec
 
 UNLIMITED = 2**62  # bytes
 _STARTED_S = 60.0  # an engine of its own; both are guesses until they are measured
@@ -14,8 +14,9 @@ _REPLACED_S = 1.0
 class Device:
     """The mechanism of `workers.residency` over real engines."""
 
-    def __init__(self, engines: Sequence[HostedEngine]) -> None:
+    def __init__(self, spec: WorkerSpec, engines: Sequence[HostedEngine]) -> None:
         self._engines = engines
+        self._sizes = {name: _size(spec, models[0]) for name, models in spec.families.items()}
         self._by_model = {name: engine for engine in engines for name in engine.models}
 
     def resident(self) -> Collection[str]:
@@ -28,20 +29,24 @@ class Device:
 
     def reserved(self) -> int:
         """Bytes of engines that run, but with nothing resident: they are being started."""
-        away = [engine for engine in self._engines if not engine.parked and engine.resident is None]
-        return sum(next(iter(engine.models.values())).device_bytes for engine in away)
+        away = [engine for engine in self._engines if not (engine.parked or engine.asleep or engine.resident)]
+        return sum(self._sizes[engine.name] for engine in away)
 
-    async def swap(self, name: str, evict: Collection[str], *, keep: bool) -> Tier:
+    def leaves_copy(self, name: str) -> bool:
+        """See `Mechanism.leaves_copy`."""
+        return self._by_model[name].leaves_copy
+
+    async def swap(self, name: str, evict: Collection[str], *, keep: Collection[str]) -> Tier:
         """See `Mechanism.swap`. Raises `SourceError` or `EngineError`."""
         engine = self._by_model[name]
-        for other in {self._by_model[victim] for victim in evict} - {engine}:
-            await other.park()
-        return await engine.bring(name, keep=keep)
+        for victim in evict:
+            if self._by_model[victim] is not engine:
+                await self._by_model[victim].park(keep=victim in keep)
+        return await engine.bring(name, keep=name in keep)
 
-    async def evict(self, names: Collection[str]) -> None:
+    async def evict(self, name: str, *, keep: bool) -> None:
         """See `Mechanism.evict`."""
-        for engine in {self._by_model[name] for name in names}:
-            await engine.park()
+        await self._by_model[name].park(keep=keep)
 
     async def fetch(self, name: str) -> None:
         """See `Mechanism.fetch`."""
@@ -66,17 +71,23 @@ def empty_memory(spec: WorkerSpec) -> Memory:
     families = [frozenset(model.name for model in models) for models in spec.families.values() if len(models) > 1]
     shared = frozenset().union(*families)
 
-    def cost(name: str, size: int) -> Cost:
-        seconds = _REPLACED_S if name in shared else _STARTED_S
-        return Cost(size=size, load_s={"host": seconds, "disk": seconds})
+    def cost(model: ModelSpec) -> Cost:
+        seconds = _REPLACED_S if model.name in shared else _STARTED_S
+        return Cost(size=_size(spec, model), load_s={"host": seconds, "disk": seconds})
 
     limit = spec.memory.device_bytes
+    asleep = sum(models[0].asleep_bytes for models in spec.families.values()) if spec.memory.sleep else 0
     return Memory(
-        costs={model.name: cost(model.name, model.device_bytes) for model in spec.models},
-        device_bytes=UNLIMITED if limit is None else limit,
+        costs={model.name: cost(model) for model in spec.models},
+        device_bytes=UNLIMITED if limit is None else limit - asleep,
         host_bytes=spec.memory.host_bytes,
         groups=(*families, *spec.memory.exclusive),
     )
+
+
+def _size(spec: WorkerSpec, model: ModelSpec) -> int:
+    """Bytes that the model's engine gives back when it makes room; what it takes asleep is kept for it all the time."""
+    return model.device_bytes - (model.asleep_bytes if spec.memory.sleep else 0)
 
 
 def first_residents(spec: WorkerSpec) -> dict[str, str]:

@@ -24,6 +24,7 @@ from workers.engine_log import EngineLog
 from workers.errors import EngineStartError
 from workers.health import until_healthy, until_unhealthy
 from workers.reaper import reaped
+from workers.sleep import sleep_arguments
 from workers.spec import Device, ModelSpec
 from workers.weights.arguments import replaceable_arguments, replaceable_environment
 
@@ -37,7 +38,8 @@ _LAST_WORDS_S = 2.0
 class Launch:
     """What one engine is started with. `socket` is a path that it creates.
 
-    `replaceable`: its weights can be replaced in place, by `workers.weights`.
+    `replaceable`: its weights can be replaced in place, by `workers.weights`. `sleeps`: it can give its device memory
+    back and stay, by `workers.sleep`.
     """
 
     model: ModelSpec
@@ -46,6 +48,7 @@ class Launch:
     socket: Path
     lora: LoraRoom | None = None
     replaceable: bool = False
+    sleeps: bool = False
 
 
 EngineCommand: TypeAlias = Callable[[Launch], list[str]]
@@ -71,8 +74,10 @@ def engine_command(launch: Launch) -> list[str]:
         command += ["--max-num-seqs", str(model.max_num_seqs)]
     if launch.lora:
         command += lora_arguments(model, launch.lora)
-    if launch.replaceable:
+    if launch.replaceable or launch.sleeps:  # what woke is verified as what was replaced
         command += replaceable_arguments()
+    if launch.sleeps:
+        command += sleep_arguments()
     return [*command, *model.extra_args]
 
 
@@ -90,7 +95,7 @@ def engine_environment(launch: Launch, inherited: Mapping[str, str]) -> dict[str
     }
     if launch.lora:
         environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
-    if launch.replaceable:
+    if launch.replaceable or launch.sleeps:
         environment |= replaceable_environment(launch.device, environment)
     if launch.device == "cpu":
         environment["VLLM_CPU_KVCACHE_SPACE"] = str(launch.model.kv_cache_gb)

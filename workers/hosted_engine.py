@@ -1,9 +1,11 @@
 """An engine with the models that it can hold and the experts on them: specifications go in, a running engine comes out.
 
-parked ─ bring ─▶ starting ─▶ ready ─ bring another ─▶ ready, other weights          `park` from any of them
+parked ─ bring ─▶ starting ─▶ ready ─ bring another ─▶ ready, other weights          `end` from any of them
+                                └ park ─▶ asleep, where it can, else parked ─ bring ─▶ ready
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,11 +14,12 @@ from pathlib import Path
 import aiohttp
 
 from workers.engine import ENGINE_URL, EngineCommand, engine_session
-from workers.errors import EngineAwayError, EngineStartError, NotUnloadableError, SourceError
+from workers.errors import EngineAwayError, EngineError, EngineStartError, NotUnloadableError, SourceError
 from workers.lives import AttachedServer, OwnEngine
 from workers.spec import EngineReport, ExpertSpec, ExpertState, ModelSpec, Tier, WorkerSpec
 from workers.supervisor import Backoff, Supervised, Supervisor
 
+_LOG = logging.getLogger("coe.engine")
 _LOAD_DEADLINE_S = 300.0  # fetching an adapter included
 _STATES: dict[str, ExpertState] = {
     "starting": "loading",
@@ -64,6 +67,8 @@ class HostedEngine:
         self._settled = asyncio.Event()
         self._first = first or models[0].name
         self._brought: str | None = None
+        self._sleep_level = worker.memory.sleep
+        self._ending: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         if first:
             self._run()
@@ -74,9 +79,14 @@ class HostedEngine:
         return self._task is None
 
     @property
+    def asleep(self) -> bool:
+        """It runs, but has given its device memory back."""
+        return not self.parked and self._engine is not None and self._engine.asleep
+
+    @property
     def resident(self) -> str | None:
         """The model that can answer now."""
-        if self.supervisor.state != "ready" or self.parked:
+        if self.supervisor.state != "ready" or self.parked or self.asleep:
             return None
         return self._engine.resident if self._engine else self._first
 
@@ -89,6 +99,8 @@ class HostedEngine:
     def copies(self) -> Collection[str]:
         """The models that have a copy in host memory."""
         weights = self._engine.weights if self._engine and self.resident else None
+        if self.asleep and self._sleep_level == 1:
+            return (self._first,)
         return weights.copies if weights else ()
 
     async def bring(self, name: str, *, keep: bool) -> Tier:
@@ -105,13 +117,38 @@ class HostedEngine:
                 return "device"
             engine = self._running_engine()
             assert engine is not None, "a server that is not ours has one model"
+            if engine.asleep and self._first == name:
+                return await engine.wake(name)
+            if engine.asleep:
+                await engine.wake(self._first)
             tier = await engine.replace(name, keep=keep)
             self._first = name  # what an engine that is started again begins with
             return tier
         finally:
             self._brought = None
 
-    async def park(self) -> None:
+    @property
+    def leaves_copy(self) -> bool:
+        """Whether it may stay in host memory when it is parked."""
+        return self._sleep_level == 1
+
+    async def park(self, *, keep: bool) -> None:
+        """Free the device until `bring`, by sleep where the engine can, else by its end. Nothing may run in it.
+
+        `keep`: there is room for its weights in host memory.
+        """
+        if self.resident and self._sleep_level and (keep or not self.leaves_copy):
+            assert self._engine is not None, "what is resident runs"
+            try:
+                await self._engine.rest()
+            except EngineError as error:
+                _LOG.warning("the engine of `%s` did not go to sleep and is ended: %s", self.name, error)
+            else:
+                self._on_change()
+                return
+        await self.end()
+
+    async def end(self) -> None:
         """End the engine, and keep it so until `bring`. Nothing may run in it."""
         if task := self._task:
             task.cancel()
@@ -131,13 +168,23 @@ class HostedEngine:
 
     async def drop(self, name: str) -> None:
         """Forget the copy in host memory. Raises `EngineError`."""
-        if engine := self._running_engine():
+        if self.asleep:  # its copy is what it sleeps on
+            await self.end()
+        elif engine := self._running_engine():
             await engine.drop(name)
 
     async def close(self) -> None:
         """End the engine and the session."""
-        await self.park()
+        if self._ending:
+            await asyncio.wait((self._ending,))
+        await self.end()
         await self.session.close()
+
+    async def _end_asleep(self) -> None:
+        try:
+            await self.end()
+        finally:
+            self._ending = None
 
     def _run(self) -> None:
         self._task = asyncio.create_task(self.supervisor.run(), name=f"engine {self.name}")
@@ -154,18 +201,20 @@ class HostedEngine:
             served = True
         finally:
             if not served:
-                await self.park()
+                await self.end()
 
     def _changed(self) -> None:
         if self.supervisor.state != "starting":
             self._settled.set()
+        if self.away and self.asleep and self._ending is None:  # no room is kept for it to start again
+            self._ending = asyncio.create_task(self._end_asleep(), name=f"end {self.name}")
         self._on_change()
 
     def report(self) -> EngineReport:
         supervisor = self.supervisor
         return EngineReport(
             model=self.name,
-            state="parked" if self.parked else supervisor.state,
+            state="parked" if self.parked else "asleep" if self.asleep else supervisor.state,
             pid=supervisor.pid,
             restarts=supervisor.restarts,
             started_in_s=supervisor.started_in_s,
@@ -174,7 +223,7 @@ class HostedEngine:
 
     def state_of(self, expert: ExpertSpec) -> tuple[ExpertState, str | None]:
         """The expert's state, and what is wrong with it or with the last attempt to start its engine."""
-        if self.parked or self._brought == expert.model or self.resident not in {None, expert.model}:
+        if self.parked or self.asleep or self._brought == expert.model or self.resident not in {None, expert.model}:
             return "ready", None  # after a swap
         state, error = _STATES[self.supervisor.state], self.supervisor.error
         if not expert.adapter or state not in {"ready", "loading"} or self.digest(expert):
@@ -279,6 +328,7 @@ class HostedEngine:
             command=self._command,
             broken=self._broken,
             deaths=self._deaths,
+            sleep_level=self._sleep_level,
         )
         return self._engine
 

@@ -22,8 +22,9 @@ from workers.engine import ENGINE_URL, Engine, EngineCommand, Launch
 from workers.engine_adapters import EngineAdapters
 from workers.errors import AdapterRefusedError, EngineAwayError, EngineStartError, SourceError
 from workers.health import is_healthy, until_unhealthy
+from workers.sleep import EngineSleep
 from workers.sources import resolve
-from workers.spec import Device, ExpertSpec, ModelSpec, Tier
+from workers.spec import Device, ExpertSpec, ModelSpec, SleepLevel, Tier
 from workers.weights.slot import WeightSlot
 
 _LOG = logging.getLogger("coe.engine")
@@ -54,6 +55,8 @@ class OwnEngine:
     deaths: Counter[str] = field(default_factory=Counter)
     adapters: EngineAdapters | None = None
     weights: WeightSlot | None = None
+    sleep_level: SleepLevel | None = None
+    sleep: EngineSleep | None = None
     _engine: Engine | None = None
     _unfit: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -64,8 +67,13 @@ class OwnEngine:
 
     @property
     def resident(self) -> str | None:
-        """The model whose weights it has; None while that is not certain."""
+        """The model whose weights it has; None while that is not certain, and while it sleeps."""
         return self.weights.resident if self.weights else self.first
+
+    @property
+    def asleep(self) -> bool:
+        """It has given its device memory back."""
+        return self.sleep is not None and self.sleep.asleep is not None
 
     @property
     def pid(self) -> int | None:
@@ -81,10 +89,11 @@ class OwnEngine:
             socket=self.socket,
             lora=room,
             replaceable=len(self.models) > 1,
+            sleeps=self.sleep_level is not None,
         )
         self._engine = Engine(launch, command=self.command)
         await self._engine.start()
-        if launch.replaceable:
+        if launch.replaceable or launch.sleeps:
             self.weights = WeightSlot(
                 self.session,
                 ENGINE_URL,
@@ -93,6 +102,8 @@ class OwnEngine:
                 cache_dir=self.cache_dir,
             )
             await self.weights.open(self.first)
+            if launch.sleeps:
+                self.sleep = EngineSleep(self.session, ENGINE_URL, self.weights, device=self.device)
         if room:
             folder = self.socket.with_suffix(".adapters")
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)  # of a worker that was killed
@@ -135,8 +146,26 @@ class OwnEngine:
             tier = (await self.weights.replace(name, directory)).tier
             return "disk" if tier == "disk" else "host"
         finally:
-            if self.weights.resident is None and not self._unfit.done():
-                self._unfit.set_result(f"the engine of `{name}` has weights that are not certain: it is started again")
+            self._give_up_unless_certain(name)
+
+    async def rest(self) -> None:
+        """Give the device memory back, where nothing runs. Raises `EngineError`: then its state is unknown."""
+        assert self.sleep is not None, "only an engine that was started so can sleep"
+        assert self.sleep_level is not None, "and then it knows how deep"
+        await self.sleep.sleep(self.sleep_level)
+
+    async def wake(self, name: str) -> Tier:
+        """Take the device memory again, with the weights of the model `name`; the tier that they came from.
+
+        Raises `SourceError` and `EngineError`; the engine is then started again.
+        """
+        assert self.sleep is not None, "only an engine that sleeps can wake"
+        tier: Tier = "host" if self.sleep.asleep == 1 else "disk"
+        try:
+            await self.sleep.wake(name, await self._resolved(self.models[name].source))
+        finally:
+            self._give_up_unless_certain(name)
+        return tier
 
     async def fetch(self, name: str) -> None:
         """Copy the model's weights to host memory. Raises `SourceError` or `EngineError`."""
@@ -156,6 +185,10 @@ class OwnEngine:
         assert self.adapters is not None, "start before loading adapters"
         assert expert.adapter is not None, "only an expert with an adapter is loaded"
         return await self.adapters.put(expert.name, await self._resolved(expert.adapter))
+
+    def _give_up_unless_certain(self, name: str) -> None:
+        if self.resident is None and not self._unfit.done():
+            self._unfit.set_result(f"the engine of `{name}` has weights that are not certain")
 
     async def _load_wanted(self) -> None:
         for expert in self._adapted():

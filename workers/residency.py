@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -42,16 +42,20 @@ class Mechanism(Protocol):
         """Bytes of the device that are taken by what is not resident, or not yet."""
         ...
 
-    async def swap(self, name: str, evict: Collection[str], *, keep: bool) -> Tier:
+    def leaves_copy(self, name: str) -> bool:
+        """Whether `name` can stay in host memory when it leaves the device."""
+        ...
+
+    async def swap(self, name: str, evict: Collection[str], *, keep: Collection[str]) -> Tier:
         """Make `name` resident in the place of `evict`, where nothing runs; returns the tier that it came from.
 
-        `keep`: leave a copy in host memory. It has a deadline of its own. Raises `WorkerError`: then what is resident
-        may be anything, or nothing.
+        `keep`: of all these, what may have a copy in host memory. It has a deadline of its own. Raises `WorkerError`:
+        then what is resident may be anything, or nothing.
         """
         ...
 
-    async def evict(self, names: Collection[str]) -> None:
-        """Take `names`, where nothing runs, off the device. Raises `WorkerError`."""
+    async def evict(self, name: str, *, keep: bool) -> None:
+        """Take `name`, where nothing runs, off the device; `keep`: a copy may stay. Raises `WorkerError`."""
 
     async def fetch(self, name: str) -> None:
         """Copy `name` from disk to host memory. Raises `WorkerError`."""
@@ -166,7 +170,8 @@ class Residency:
         try:
             await drained()
             await self._end_fetch()
-            await self._mechanism.evict((name,))
+            keep = self._mechanism.leaves_copy(name) and await self._make_room_in_host(name)
+            await self._mechanism.evict(name, keep=keep)
         finally:
             self.leaving = frozenset()
             self.sync()
@@ -199,7 +204,8 @@ class Residency:
         self._on_change()
 
     async def _bring(self, swap: Swap) -> Tier:
-        keep = await self._make_room_in_host(swap.name)
+        candidates = (*filter(self._mechanism.leaves_copy, swap.evict), swap.name)
+        keep = await self._make_rooms_in_host(candidates)
         tier = await self._mechanism.swap(swap.name, swap.evict, keep=keep)
         if swap.name not in self._mechanism.resident():
             raise EngineAwayError(f"the engine of `{swap.name}` ended when it had just been loaded: try again")
@@ -227,20 +233,25 @@ class Residency:
 
     async def _make_room_in_host(self, name: str) -> bool:
         """Whether a copy of `name` fits into host memory, after others were dropped where the policy lets them go."""
+        return name in await self._make_rooms_in_host((name,))
+
+    async def _make_rooms_in_host(self, names: Sequence[str]) -> set[str]:
+        """Those of `names` whose copies fit into host memory together, the first before the later ones."""
         memory = self.memory
-        size = memory.costs[name].size
-        if name in memory.host:
-            return True
-        if size > memory.host_bytes:
-            return False
-        order = self._policy.leaves_host(memory, self._clock())
-        while sum(memory.costs[other].size for other in memory.host) + size > memory.host_bytes:
-            if not order:
-                return False
-            victim = order.pop(0)
-            await self._mechanism.drop(victim)
-            del memory.host[victim]
-        return True
+        kept: dict[str, int] = {}
+        order = [name for name in self._policy.leaves_host(memory, self._clock()) if name not in names]
+        for name in names:
+            size = memory.costs[name].size
+            others = {other: memory.costs[other].size for other in memory.host if other != name}
+            taken = sum((others | kept).values())
+            while order and taken + size > memory.host_bytes:
+                victim = order.pop(0)
+                await self._mechanism.drop(victim)
+                memory.host.pop(victim, None)
+                taken -= memory.costs[victim].size
+            if taken + size <= memory.host_bytes:
+                kept[name] = size
+        return set(kept)
 
     def _note(self, swap: Swap, tier: Tier, seconds: float, error: WorkerError | None) -> None:
         self._count += 1

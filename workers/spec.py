@@ -18,7 +18,8 @@ from workers.errors import SpecError
 Device: TypeAlias = Literal["cpu", "gpu"]
 ExpertState: TypeAlias = Literal["loading", "ready", "failed", "draining", "unloaded"]
 LoadTime: TypeAlias = Literal["start", "request"]
-EngineState: TypeAlias = Literal["starting", "ready", "backoff", "failed", "stopped", "parked"]
+EngineState: TypeAlias = Literal["starting", "ready", "backoff", "failed", "stopped", "parked", "asleep"]
+SleepLevel: TypeAlias = Literal[1, 2]
 Tier: TypeAlias = Literal["device", "host", "disk"]
 SamplingValue: TypeAlias = float | int | list[str]
 
@@ -54,7 +55,8 @@ class ModelSpec:
     `source` is read by `workers.sources`. With `url` no engine is started: the OpenAI server there is asked for
     `served_name` (default: `name`), and the engine settings have no effect. None means the engine's own default.
     Models of one `family` share an engine, whose weights are replaced in place. `device_bytes` is what the engine takes
-    of the device in all, and `idle_s` how long it stays there unused; None: for ever.
+    of the device in all, `asleep_bytes` what it still takes while it sleeps, and `idle_s` how long it stays there
+    unused; None: for ever.
     """
 
     name: str
@@ -74,6 +76,7 @@ class ModelSpec:
     start_timeout_s: float = 600.0
     family: str | None = None
     device_bytes: int = 0
+    asleep_bytes: int = 0
     idle_s: float | None = None
 
     @property
@@ -109,14 +112,16 @@ class MemorySpec:
     """What weights may take of a worker's memory, and how they come and go.
 
     `device_bytes` and `host_bytes` are for what is resident and for copies in host memory; None: without limit. Of each
-    set of models in `exclusive` at most one is resident. `preload` names the models that are resident first. The rest
-    are the policy's: see `workers.policies`.
+    set of models in `exclusive` at most one is resident. `preload` names the models that are resident first. Engines
+    that make room on a GPU sleep as deep as `sleep` says (see `workers.sleep`); None: they end. The rest are the
+    policy's: see `workers.policies`.
     """
 
     device_bytes: int | None = None
     host_bytes: int = 0
     exclusive: tuple[frozenset[str], ...] = ()
     preload: tuple[str, ...] = ()
+    sleep: SleepLevel | None = None
     policy: str = "default"
     quantum_s: float | None = None
     max_wait_s: float | None = None
@@ -154,6 +159,8 @@ class WorkerSpec:
         return found
 
     def __post_init__(self) -> None:
+        if self.memory.sleep and self.device != "gpu":
+            raise SpecError("engines on a CPU cannot sleep: leave `memory.sleep` out, and they end and start instead")
         models = {model.name: model for model in self.models}
         shared = {model.name for members in self.families.values() if len(members) > 1 for model in members}
         _refuse_repeated("model", (model.name for model in self.models))

@@ -200,7 +200,7 @@ class ExpertWorker:
             )
             self._hosts.append(host)
         policy = make_policy(spec.memory)
-        residency = Residency(empty_memory(spec), Device(self._hosts), policy, on_change=self._changed.set)
+        residency = Residency(empty_memory(spec), Device(spec, self._hosts), policy, on_change=self._changed.set)
         limits = Limits(max_running=spec.max_running, max_queued=spec.max_queued, queue_timeout_s=spec.queue_timeout_s)
         homes = {expert.name: expert.model for expert in spec.experts}
         admission = Admission(residency, homes, policy, limits, on_change=self._changed.set)

@@ -20,6 +20,7 @@ def memory_problems(config: Config) -> Iterator[Problem]:
         models = list(dict.fromkeys(config.experts[name].model for name in names))
         yield from _budget_problems(config, group, worker, [name for name in models if name in config.models])
         yield from _name_problems(group, worker, models)
+        yield from _sleep_problems(config, group, worker, [name for name in models if name in config.models])
 
 
 def _family_problems(config: Config) -> Iterator[Problem]:
@@ -53,6 +54,17 @@ def _family_problems(config: Config) -> Iterator[Problem]:
 def _unequal(first: ModelConfig, other: ModelConfig) -> list[str]:
     keys = [key for key in ModelConfig.model_fields if key not in OWN_KEYS]
     return [f"`{key}`" for key in keys if getattr(first, key) != getattr(other, key)]
+
+
+def _sleep_problems(config: Config, group: str, worker: WorkerConfig, models: Sequence[str]) -> Iterator[Problem]:
+    if worker.memory.sleep and worker.device == "cpu":
+        yield Problem(
+            ("workers", group, "memory", "sleep"),
+            "engines on a CPU cannot sleep; remove this key, and they end and start instead.",
+        )
+    for name in models:
+        if config.models[name].asleep_gb > config.models[name].device_gb:
+            yield Problem(("models", name, "asleep_gb"), "it is more than `device_gb`, all that the engine takes.")
 
 
 def _budget_problems(config: Config, group: str, worker: WorkerConfig, models: Sequence[str]) -> Iterator[Problem]:

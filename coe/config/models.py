@@ -116,6 +116,8 @@ class ModelConfig(Section):
     their other settings must be equal."""
     device_gb: float = Field(0.0, ge=0)
     """GiB of the worker's device that the engine takes in all: weights, key-value cache and what the process needs."""
+    asleep_gb: float = Field(0.0, ge=0)
+    """GiB of those that the engine still takes while it sleeps (`memory.sleep`)."""
     idle_s: float | None = Field(None, gt=0)
     """Seconds without a request after which the model leaves the device; it stays where absent."""
 
@@ -164,6 +166,9 @@ class MemoryConfig(Section):
     """Sets of models of which at most one is resident at a time."""
     preload: list[Name] = Field(default_factory=list)
     """Models that are resident first; the others follow in the order of the file, as far as there is room."""
+    sleep: Literal[1, 2] | None = None
+    """How an engine on a GPU makes room for others: 1 keeps its weights in host memory (counted in `host_gb`), 2 keeps
+    only its process; where absent it ends, and starts again when it is needed."""
     policy: Literal["default", "fcfs-lru"] = "default"
     """What is served and loaded next: requests grouped by model, within bounds; or in the order of their coming."""
     quantum_s: float | None = Field(None, gt=0)

@@ -72,6 +72,7 @@ def _model_spec(loaded: LoadedConfig, name: str, model: ModelConfig) -> ModelSpe
         start_timeout_s=model.start_timeout_s,
         family=model.family,
         device_bytes=int(model.device_gb * GIB),
+        asleep_bytes=int(model.asleep_gb * GIB),
         idle_s=model.idle_s,
     )
 
@@ -82,6 +83,7 @@ def _memory_spec(memory: MemoryConfig) -> MemorySpec:
         host_bytes=int(memory.host_gb * GIB),
         exclusive=tuple(frozenset(models) for models in memory.exclusive),
         preload=tuple(memory.preload),
+        sleep=memory.sleep,
         policy=memory.policy,
         quantum_s=memory.quantum_s,
         max_wait_s=memory.max_wait_s,

@@ -36,7 +36,7 @@ def scripted_command() -> Callable[[Launch], list[str]]:
     """A command that starts a scripted engine in place of vLLM; the model's `extra_args` are its options."""
 
     def command(launch: Launch) -> list[str]:
-        weights = ["--weights", str(launch.model_dir)] if launch.replaceable else []
+        weights = ["--weights", str(launch.model_dir)] if launch.replaceable or launch.sleeps else []
         served = ["--served", launch.model.base_name]
         return [
             sys.executable,

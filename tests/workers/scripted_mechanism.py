@@ -21,6 +21,7 @@ class ScriptedMechanism:
         self.fails: WorkerError | None = None
         self.dies = False
         self.busy = False
+        self.sleepers: frozenset[str] = frozenset()
 
     def resident(self) -> Collection[str]:
         return set(self.truth)
@@ -31,13 +32,17 @@ class ScriptedMechanism:
     def reserved(self) -> int:
         return 0
 
-    async def swap(self, name: str, evict: Collection[str], *, keep: bool) -> Tier:
+    def leaves_copy(self, name: str) -> bool:
+        return name in self.sleepers
+
+    async def swap(self, name: str, evict: Collection[str], *, keep: Collection[str]) -> Tier:
         assert not self.busy, "two changes at once"
         assert name not in self.truth, "it is there already"
         assert not set(evict) & set(self.runs()), "what leaves still runs"
         self.busy = True
         try:
             self.truth -= set(evict)
+            self.held |= set(evict) & set(keep)
             self._check({*self.truth, name})
             tier: Tier = "host" if name in self.held else "disk"
             await asyncio.sleep(self.memory.costs[name].load_s[tier])
@@ -49,7 +54,7 @@ class ScriptedMechanism:
             if self.fails:
                 failed, self.fails = self.fails, None
                 raise failed
-            if keep:
+            if name in keep:
                 self.held.add(name)
             self.truth.add(name)
             self._check(self.truth)
@@ -58,10 +63,13 @@ class ScriptedMechanism:
         finally:
             self.busy = False
 
-    async def evict(self, names: Collection[str]) -> None:
+    async def evict(self, name: str, *, keep: bool) -> None:
         assert not self.busy, "two changes at once"
-        assert not set(names) & set(self.runs()), "what leaves still runs"
-        self.truth -= set(names)
+        assert name not in self.runs(), "what leaves still runs"
+        self.truth.discard(name)
+        if keep:
+            self.held.add(name)
+        self._check(self.truth)
 
     async def fetch(self, name: str) -> None:
         self.held.add(name)

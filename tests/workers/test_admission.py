@@ -235,6 +235,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         }
         self.memory = Memory(costs=costs, device_bytes=4, host_bytes=4, groups=(frozenset("ac"),))
         self.scene = self.loop.run_until_complete(self.make())
+        self.scene.mechanism.sleepers = frozenset("bd")
         self.endings: dict[int, asyncio.Event] = {}
         self.tasks: dict[int, asyncio.Task[None]] = {}
         self.inside: dict[int, str] = {}

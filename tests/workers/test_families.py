@@ -258,6 +258,36 @@ async def test_engines_that_do_not_fit_together_make_room_for_each_other(
     assert engine(worker, "small").state == "parked"
 
 
+@pytest.mark.parametrize("level", [1, 2])
+async def test_engines_on_a_gpu_sleep_to_make_room(
+    start: StartWorker, client: aiohttp.ClientSession, level: Any
+) -> None:
+    memory = MemorySpec(device_bytes=GIB, host_bytes=2 * GIB, sleep=level)
+    worker = await start(loners=("sage", "oracle"), memory=memory, device="gpu")
+    pids = {}
+    for name, other in (("oracle", "sage"), ("sage", "oracle"), ("oracle", "sage")):
+        assert await who(client, worker, name) == name
+        assert engine(worker, other).state in {"asleep", "parked"}
+        assert tiers(worker) == {name: "device", other: "host" if level == 1 else "disk"}
+        pids.setdefault(name, engine(worker, name).pid)
+        assert engine(worker, name).pid == pids[name]
+    assert engine(worker, "sage").state == "asleep"
+
+
+async def test_an_engine_that_dies_in_its_sleep_takes_no_room(
+    start: StartWorker, client: aiohttp.ClientSession
+) -> None:
+    memory = MemorySpec(device_bytes=GIB, host_bytes=2 * GIB, sleep=1)
+    worker = await start(loners=("sage", "oracle"), memory=memory, device="gpu")
+    await who(client, worker, "oracle")
+    pid = engine(worker, "sage").pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    await eventually(lambda: engine(worker, "sage").state == "parked")
+    assert tiers(worker) == {"sage": "disk", "oracle": "device"}
+    assert await who(client, worker, "sage") == "sage"
+
+
 async def test_what_is_pinned_stays_and_others_are_told_the_remedy(
     start: StartWorker, client: aiohttp.ClientSession
 ) -> None:
