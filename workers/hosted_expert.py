@@ -9,7 +9,7 @@ import aiohttp
 
 from workers.admission import Admission
 from workers.data_port import Lease
-from workers.errors import NotUnloadableError
+from workers.errors import NotResidentError, NotUnloadableError
 from workers.hosted_engine import HostedEngine
 from workers.openai_errors import Failure, RefusedError
 from workers.requests import ExpertRequest
@@ -150,5 +150,10 @@ class HostedExpert:
         if self.residency.admits(self.spec.model):
             return False
         self.host.require_reachable()
-        async with self.admission.slot(self.name):
-            return True
+        try:
+            async with self.admission.slot(self.name):
+                return True
+        except NotResidentError:
+            if failed := self.residency.failure(self.spec.model):
+                raise failed.error from None  # the cause by its own name
+            raise

@@ -16,7 +16,7 @@ import pytest
 from tests.workers.weights.checkpoint_files import cut_off, poison, write_checkpoint
 from tests.workers.weights.scripted_weights import records, spoil
 from workers.engine import ENGINE_URL
-from workers.errors import NotResidentError, NotUnloadableError
+from workers.errors import CheckpointRefusedError, NotUnloadableError
 from workers.spec import EngineReport, ExpertReport, ExpertSpec, MemorySpec, ModelSpec, WorkerReport
 from workers.worker import ExpertWorker
 
@@ -169,7 +169,7 @@ async def test_a_bad_checkpoint_is_refused_and_the_resident_goes_on(
 async def test_loading_a_bad_checkpoint_by_hand_names_the_reason(start: StartWorker, tmp_path: Path) -> None:
     cut_off(write_checkpoint(tmp_path / "cook", seed=7), 64)
     worker = await start("poet", "cook")
-    with pytest.raises(NotResidentError, match="is refused"):
+    with pytest.raises(CheckpointRefusedError, match="is refused"):
         await worker.load("cook")
 
 
