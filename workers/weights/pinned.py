@@ -4,6 +4,7 @@ Plain memory is registered with CUDA rather than taken from PyTorch's allocator 
 block up to a power of two and keeps it: a budget that counts bytes would be wrong by up to a half.
 """
 
+from contextlib import suppress
 from io import RawIOBase
 
 import torch
@@ -40,4 +41,8 @@ class HostMemory:
 
 
 def _register(block: torch.Tensor) -> bool:
-    return int(torch.cuda.cudart().cudaHostRegister(block.data_ptr(), block.nbytes, 0)) == 0
+    if torch.cuda.cudart().cudaHostRegister(block.data_ptr(), block.nbytes, 0).value == 0:
+        return True
+    with suppress(RuntimeError):  # CUDA keeps the error for whoever asks next: let that be nobody's real work
+        torch.zeros(1, device="cuda")
+    return False
