@@ -20,8 +20,8 @@ import aiohttp
 
 from workers.engine_control import EngineControl, EngineRefusedError, Json
 from workers.errors import CheckpointRefusedError, EngineAwayError, EngineError, WeightsMismatchError
-from workers.weights.checkpoint import Checkpoint, read_checkpoint, refuse_unlike
-from workers.weights.content import read_content, version_of
+from workers.weights.checkpoint import Checkpoint
+from workers.weights.family import Accepted, Family
 from workers.weights.fingerprint import Fingerprint, FingerprintRecords, fingerprint_prompt, take_fingerprint
 
 _LOG = logging.getLogger("coe.engine")
@@ -57,15 +57,6 @@ class Replaced:
     verify_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A checkpoint that was accepted, and the version of its files that was."""
-
-    checkpoint: Checkpoint
-    version: str
-    digest: str
-
-
 class WeightSlot:
     """Of one engine in one life, and one event loop. Make it with `open`. Calls for one slot must not overlap.
 
@@ -85,14 +76,13 @@ class WeightSlot:
         """`base`: the folder that the engine was started with. `cache_dir`: what was found out about checkpoints."""
         self._control = EngineControl(session, base_url)
         self._served_name = served_name
-        self._base_dir = base
+        self._family = Family(base, cache_dir / "checkpoints")
         self._cache_dir = cache_dir
         self._timeouts = timeouts or Timeouts()
-        self._accepted: dict[Path, _Known] = {}
         self._fetched: dict[str, str] = {}
         self._resident: str | None = None
         self._last: tuple[str, Fingerprint] | None = None
-        self._base: Checkpoint | None = None
+        self._encodes = False
         self._records: FingerprintRecords | None = None
         self._prompt: list[int] = []
 
@@ -115,9 +105,9 @@ class WeightSlot:
 
         Raises `CheckpointRefusedError` where the folder is not one whose weights could be replaced.
         """
-        self._base = await asyncio.to_thread(read_checkpoint, self._base_dir)
-        self._prompt = fingerprint_prompt(_vocabulary(self._base))
-        known = await self._accept(self._base_dir)
+        known = await self._family.base()
+        self._encodes = not _ENCODERS.isdisjoint(known.checkpoint.config)
+        self._prompt = fingerprint_prompt(_vocabulary(known.checkpoint))
         [described, *_] = await self._control.call_workers("coe_weights_held", timeout_s=self._timeouts.control_s)
         self._records = FingerprintRecords(self._cache_dir / "fingerprints", str(described["engine"]), self._prompt)
         await self._compare(known, timeout_s=self._timeouts.first_pass_s)
@@ -128,7 +118,7 @@ class WeightSlot:
 
         Reads all of it the first time, and looks at its files' times after that.
         """
-        return (await self._accept(checkpoint)).checkpoint.nbytes
+        return (await self._family.accept(checkpoint)).checkpoint.nbytes
 
     async def fetch(self, name: str, checkpoint: Path) -> int:
         """Bring the checkpoint into host memory as `name`; the bytes there, over all of the engine's workers.
@@ -136,7 +126,7 @@ class WeightSlot:
         Requests may run meanwhile. What was held as `name` is given back first. Raises `CheckpointRefusedError` where
         the checkpoint cannot be read, or has no room.
         """
-        known = await self._accept(checkpoint)
+        known = await self._family.accept(checkpoint)
         self._fetched.pop(name, None)
         try:
             async with asyncio.timeout(self._timeouts.fetch_s):
@@ -151,7 +141,7 @@ class WeightSlot:
             if refused := answer.get("refused"):
                 await self.drop(name)
                 raise CheckpointRefusedError(f"it cannot be held in memory ({refused}): free some, or copy it again")
-        if await self._version(known.checkpoint) != known.version:
+        if not await self._family.unchanged(known):
             await self.drop(name)
             raise CheckpointRefusedError("it was written to while it was read: try again when it is complete")
         self._fetched[name] = known.digest
@@ -182,7 +172,7 @@ class WeightSlot:
         checkpoint read from disk, before that is said.
         """
         began = time.perf_counter()
-        await self._accept(checkpoint)
+        await self._family.accept(checkpoint)
         checked = time.perf_counter()
         try:
             tier = await self.load(name, checkpoint)
@@ -201,7 +191,7 @@ class WeightSlot:
 
     async def load(self, name: str, checkpoint: Path) -> Tier:
         """The first half of `replace`: `resident` is None until `verify`, before which no request must run."""
-        known = await self._accept(checkpoint)
+        known = await self._family.accept(checkpoint)
         held = self._fetched.get(name) == known.digest
         self._resident = None
         try:
@@ -214,17 +204,17 @@ class WeightSlot:
             )
         except EngineRefusedError as error:
             raise WeightsMismatchError(f"the weights were not replaced ({error}): {_AGAIN}") from error
-        if not held and await self._version(known.checkpoint) != known.version:
+        if not held and not await self._family.unchanged(known):
             raise WeightsMismatchError(f"the checkpoint was written to while it was loaded: {_AGAIN}")
         return _tier(answer)
 
     async def verify(self, name: str, checkpoint: Path) -> None:
         """The second half: forget what was cached of other weights, and see that these answer as they did at first."""
         self._resident = None
-        known = await self._accept(checkpoint)
+        known = await self._family.accept(checkpoint)
         try:
             done = await self._control.post("/reset_prefix_cache", timeout_s=self._timeouts.control_s)
-            if self._base and not _ENCODERS.isdisjoint(self._base.config):
+            if self._encodes:
                 await self._control.post("/reset_encoder_cache", timeout_s=self._timeouts.control_s)
         except EngineRefusedError as error:
             raise WeightsMismatchError(f"what was cached was not forgotten ({error}): {_AGAIN}") from error
@@ -233,7 +223,7 @@ class WeightSlot:
         await self._compare(known, timeout_s=self._timeouts.verify_s)
         self._resident = name
 
-    async def _compare(self, known: _Known, *, timeout_s: float) -> None:
+    async def _compare(self, known: Accepted, *, timeout_s: float) -> None:
         assert self._records is not None, "open the slot before its weights are verified"
         found = await take_fingerprint(self._control, self._served_name, self._prompt, timeout_s=timeout_s)
         expected = await asyncio.to_thread(self._records.find, known.digest)
@@ -248,37 +238,6 @@ class WeightSlot:
                 raise WeightsMismatchError(f"the engine still answers as before: {_AGAIN}")
             await asyncio.to_thread(self._records.add, known.digest, found)
         self._last = (known.digest, found)
-
-    async def _version(self, checkpoint: Checkpoint) -> str | None:
-        try:
-            return await asyncio.to_thread(version_of, checkpoint.read_files)
-        except OSError:
-            return None
-
-    async def _accept(self, folder: Path) -> _Known:
-        known = self._accepted.get(folder)
-        if known and await self._version(known.checkpoint) == known.version:
-            return known
-        try:
-            known = self._accepted[folder] = await asyncio.to_thread(self._judge, folder)
-        except OSError as error:
-            raise CheckpointRefusedError(f"the checkpoint in `{folder}` cannot be read ({error})") from error
-        except CheckpointRefusedError as error:
-            raise CheckpointRefusedError(f"the checkpoint in `{folder}` is refused: {error}") from error
-        return known
-
-    def _judge(self, folder: Path) -> _Known:
-        assert self._base is not None, "open the slot before it judges checkpoints"
-        checkpoint = read_checkpoint(folder)
-        if folder != self._base_dir:
-            refuse_unlike(self._base, checkpoint)
-        version = version_of(checkpoint.read_files)
-        content = read_content(checkpoint.files, self._cache_dir / "checkpoints")
-        if content.not_finite:
-            raise CheckpointRefusedError(
-                f"`{content.not_finite}` holds NaN or infinity: its training failed, take an earlier checkpoint"
-            )
-        return _Known(checkpoint, version, content.digest)
 
     async def _read(self, name: str, folder: Path) -> list[Json]:
         timeout_s = self._timeouts.control_s
