@@ -2,5 +2,5 @@
 
 In the worker, without torch: `slot`, the client, on `family` and `checkpoint` (what a folder holds, and whether it
 fits), `content` (a digest of its numbers, and whether all are numbers) and `fingerprint` (what a forward pass tells).
-In the engine's process: `extension`, on `host_store`, `host_copy`, `image` and `tied`. `arguments` start it.
+In the engine's process: `extension`, on `host_store`, `host_copy`, `image` and `cpu_layers`. `arguments` start it.
 """

@@ -22,8 +22,8 @@ from safetensors import safe_open
 
 from workers.tensor_header import TensorFileError
 from workers.weights.checkpoint import weight_files
+from workers.weights.cpu_layers import layers_not_reached, repack_tied_layers
 from workers.weights.host_store import HostStore
-from workers.weights.tied import repack_tied_layers
 
 _RESETS = ("reset_lora_state", "reset_encoder_cache", "reset_mm_cache")  # those of vLLM's `reload_weights`
 
@@ -73,8 +73,10 @@ class WeightsExtension:
         return {"tier": "disk", "seconds": time.perf_counter() - began}
 
     def coe_weights_held(self) -> dict[str, object]:
-        """Bytes of host memory by name, and what the outcome of a forward pass depends on beside the weights."""
-        return {"held": _store(self).held(), "engine": _describe(self)}
+        """Bytes of host memory by name, what a forward pass depends on beside the weights, and what keeps old ones."""
+        on_cpu = self.device.type == "cpu"
+        kept = layers_not_reached(self.model_runner.get_model()) if on_cpu else []
+        return {"held": _store(self).held(), "engine": _describe(self), "keeps": kept}
 
 
 def _store(worker: WeightsExtension) -> HostStore:

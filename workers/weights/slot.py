@@ -109,6 +109,11 @@ class WeightSlot:
         self._encodes = not _ENCODERS.isdisjoint(known.checkpoint.config)
         self._prompt = fingerprint_prompt(_vocabulary(known.checkpoint))
         [described, *_] = await self._control.call_workers("coe_weights_held", timeout_s=self._timeouts.control_s)
+        if kept := described.get("keeps"):
+            raise CheckpointRefusedError(
+                f"its weights cannot be replaced in place on this device, where layers would keep old ones ({kept}): "
+                "give every model that shares its engine an engine of its own"
+            )
         self._records = FingerprintRecords(self._cache_dir / "fingerprints", str(described["engine"]), self._prompt)
         await self._compare(known, timeout_s=self._timeouts.first_pass_s)
         self._resident = name

@@ -35,6 +35,7 @@ class ScriptedWeights:
         self.can_sleep = True
         self.wakes_in_part = False
         self.polls = 0
+        self.keeps: list[str] = []
         self.refuse_fetch: str | None = None
         self.calls: list[str] = []
 
@@ -69,7 +70,8 @@ class ScriptedWeights:
         return web.json_response({"results": [answer] * self.workers})
 
     async def _held(self, _: web.Request) -> dict[str, object]:
-        return {"held": {name: size for name, (_, size) in self.copies.items()}, "engine": "cpu scripted"}
+        held = {name: size for name, (_, size) in self.copies.items()}
+        return {"held": held, "engine": "cpu scripted", "keeps": self.keeps}
 
     async def _fetch(self, _: web.Request, name: str, folder: str) -> dict[str, object]:
         self.polls = 2

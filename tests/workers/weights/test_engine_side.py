@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 from tests.workers.weights.checkpoint_files import WEIGHTS, cut_off, write_checkpoint
 from workers.tensor_header import TensorFileError
 from workers.weights.checkpoint import read_checkpoint
+from workers.weights.cpu_layers import layers_not_reached, repack_tied_layers
 from workers.weights.extension import WeightsExtension
 from workers.weights.host_copy import HostCopy
 from workers.weights.host_store import HostStore
 from workers.weights.image import KernelImage, in_memory_order, live_tensors, loose_tensors, scattered_tensors
-from workers.weights.tied import repack_tied_layers
 
 
 class ScriptedWorker(WeightsExtension):
@@ -208,6 +208,20 @@ class PackingLayer(torch.nn.Module):  # type: ignore[misc]  # torch's types are 
 
     def process_weights_after_loading(self, layer: "PackingLayer") -> None:
         layer.packed = layer.weight.clone()
+
+
+def test_methods_whose_packed_weights_no_reload_reaches_are_named() -> None:
+    """By the names that vLLM gives them."""
+
+    def layer(method: str) -> torch.nn.Module:
+        module = torch.nn.Module()
+        module.quant_method = type(method, (), {})()
+        return module
+
+    known = {"linear": layer("UnquantizedLinearMethod"), "embed": layer("UnquantizedEmbeddingMethod")}
+    assert layers_not_reached(torch.nn.ModuleDict(known)) == []
+    experts = {f"experts{number}": layer("UnquantizedFusedMoEMethod") for number in range(2)}
+    assert layers_not_reached(torch.nn.ModuleDict(known | experts)) == ["UnquantizedFusedMoEMethod of `experts0`"]
 
 
 def test_layers_that_share_a_weight_all_answer_with_the_new_one() -> None:

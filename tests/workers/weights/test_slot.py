@@ -163,6 +163,14 @@ async def test_an_engine_that_started_with_other_weights_than_it_should_is_notic
         await family.slot()
 
 
+async def test_a_model_that_would_keep_old_weights_in_some_layers_is_refused(
+    family: Family, scripted_weights: ScriptedWeights
+) -> None:
+    scripted_weights.keeps = ["UnquantizedFusedMoEMethod of `layers.0.mlp.experts`"]
+    with pytest.raises(CheckpointRefusedError, match=r"cannot be replaced in place .*layers\.0.* engine of its own"):
+        await family.slot()
+
+
 async def test_the_same_weights_in_another_folder_answer_the_same(family: Family, tmp_path: Path) -> None:
     slot = await family.slot()
     await slot.replace("copy", write_checkpoint(tmp_path / "copy"))

@@ -1,7 +1,9 @@
-"""Layers that share a weight: a model goes in, and those that kept something of the old weight read the new one.
+"""Layers of a CPU engine, which answer with packed copies of their weights: a model goes in, its copies are made new.
 
-vLLM reloads a shared weight through one of its layers alone. On a CPU the other has packed its own copy of it for its
-kernel (an output layer tied to the embedding, say), and would go on answering with that.
+vLLM packs again what it reloads, with two exceptions. A weight that two layers share is reloaded through one of them,
+and the other (an output layer tied to the embedding, say) would go on answering with what it packed at the start. And
+there are methods whose copies a reload does not reach, such as those of mixture-of-experts layers. The first kind is
+packed again here; a model with any but the methods that were compared with fresh processes is not replaced at all.
 """
 
 from collections import defaultdict
@@ -9,6 +11,18 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 import torch
+
+_COMPARED = frozenset({"UnquantizedLinearMethod", "UnquantizedEmbeddingMethod"})
+
+
+def layers_not_reached(model: torch.nn.Module) -> list[str]:
+    """Methods by which layers hold weights that a reload is not known to reach, each with one such layer."""
+    found: dict[str, str] = {}
+    for name, layer in model.named_modules():
+        method = getattr(layer, "quant_method", None)
+        if method is not None and type(method).__name__ not in _COMPARED:
+            found.setdefault(type(method).__name__, f"{type(method).__name__} of `{name}`")
+    return list(found.values())
 
 
 def repack_tied_layers(model: torch.nn.Module, loaded: AbstractSet[str]) -> list[str]:
