@@ -111,8 +111,8 @@ class WeightSlot:
         [described, *_] = await self._control.call_workers("coe_weights_held", timeout_s=self._timeouts.control_s)
         if kept := described.get("keeps"):
             raise CheckpointRefusedError(
-                f"its weights cannot be replaced in place on this device, where layers would keep old ones ({kept}): "
-                "give every model that shares its engine an engine of its own"
+                "its weights cannot be replaced in place on this device, where layers would keep old ones "
+                f"({_listed(kept)}): give every model that shares its engine an engine of its own"
             )
         self._records = FingerprintRecords(self._cache_dir / "fingerprints", str(described["engine"]), self._prompt)
         await self._compare(known, timeout_s=self._timeouts.first_pass_s)
@@ -259,6 +259,10 @@ class WeightSlot:
             await asyncio.shield(self.drop(name))
         except EngineError as error:
             _LOG.warning("what was fetched of `%s` may still be held: %s", name, error)
+
+
+def _listed(names: object) -> str:
+    return ", ".join(map(str, names)) if isinstance(names, list) else str(names)
 
 
 def _tier(answer: Json) -> Tier:
