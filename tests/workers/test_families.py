@@ -264,7 +264,7 @@ async def test_engines_on_a_gpu_sleep_to_make_room(
 ) -> None:
     memory = MemorySpec(device_bytes=GIB, host_bytes=2 * GIB, sleep=level)
     worker = await start(loners=("sage", "oracle"), memory=memory, device="gpu")
-    pids = {}
+    pids: dict[str, int | None] = {}
     for name, other in (("oracle", "sage"), ("sage", "oracle"), ("oracle", "sage")):
         assert await who(client, worker, name) == name
         assert engine(worker, other).state in {"asleep", "parked"}

@@ -11,6 +11,7 @@ Not run on a GPU yet: pinning and images are tested on CPU tensors alone.
 """
 
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from workers.weights.cpu_layers import layers_not_reached, repack_tied_layers
 from workers.weights.host_store import HostStore
 
 _RESETS = ("reset_lora_state", "reset_encoder_cache", "reset_mm_cache")  # those of vLLM's `reload_weights`
+_RELOAD_LOG = "vllm.model_executor.model_loader.reload.layerwise"
 
 
 class WeightsExtension:
@@ -90,9 +92,22 @@ def _store(worker: WeightsExtension) -> HostStore:
 
 def _load(worker: WeightsExtension, tensors: Iterator[tuple[str, torch.Tensor]]) -> None:
     loaded: set[str] = set()
-    worker.reload_weights(weights_iterator=_noting(tensors, loaded))
+    with _quiet(_RELOAD_LOG):
+        worker.reload_weights(weights_iterator=_noting(tensors, loaded))
     if worker.device.type == "cpu":
         repack_tied_layers(worker.model_runner.get_model(), loaded)
+
+
+@contextlib.contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """No warnings from this logger: it names layers without tensors of their own, and what is missing was checked."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _noting(tensors: Iterator[tuple[str, torch.Tensor]], names: set[str]) -> Iterator[tuple[str, torch.Tensor]]:
