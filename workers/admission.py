@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,10 +19,10 @@ from functools import partial
 
 from workers.errors import NotResidentError, QueueFullError, QueueTimeoutError, WorkerError
 from workers.policies import Policy, Serve, Swap, Wait
+from workers.queues import Queues, Waiting
 from workers.residency import Residency
 from workers.spec import Tier
 
-_SHARE_OF_LAST = 0.2  # of the newest duration in the moving average
 _LONGEST_RETRY_S = 60.0
 _RETRY_S = 5.0
 
@@ -50,22 +49,6 @@ class Turn:
     tier: Tier = "device"
     waited_s: float = 0.0
     swap_s: float = 0.0
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    expert: str
-    since: float
-    turn: asyncio.Future[None]
-
-
-@dataclass(slots=True)
-class _Load:
-    """Of one expert: its requests now, and how long one takes."""
-
-    running: int = 0
-    waiting: int = 0
-    mean_s: float = 1.0
 
 
 class Admission:
@@ -96,38 +79,37 @@ class Admission:
         self._limits = limits
         self._on_change = on_change
         self._clock = clock
-        self._loads = {expert: _Load() for expert in homes}
-        self._queues: dict[str, deque[_Waiting]] = {}
+        self._queues = Queues(residency.memory, homes, limits.max_running)
         self._idle = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._closed = False
 
     def running(self, expert: str) -> int:
-        return self._loads[expert].running
+        return self._queues.load(expert).running
 
     def waiting(self, expert: str) -> int:
-        return self._loads[expert].waiting
+        return self._queues.load(expert).waiting
 
     @property
     def busy(self) -> bool:
-        return any(load.running or load.waiting for load in self._loads.values())
+        return self._queues.busy
 
     def room(self, expert: str) -> int:
         """How many more requests would run at once."""
         if not self._residency.admits(self._homes[expert]):
             return 0
-        return max(0, self._limits.max_running - self._loads[expert].running - self._loads[expert].waiting)
+        load = self._queues.load(expert)
+        return max(0, self._limits.max_running - load.running - load.waiting)
 
     def expected_wait_s(self, expert: str) -> float:
         """How long a request that comes now would wait, as far as can be told: its queue's turns, and a swap."""
-        load, memory, name = self._loads[expert], self._memory, self._homes[expert]
+        load, memory, name = self._queues.load(expert), self._memory, self._homes[expert]
         turns = (load.running + load.waiting) // self._limits.max_running
         wait_s = turns * load.mean_s
-        if name in memory.resident and name not in self._residency.leaving:
+        if self._residency.admits(name):
             return wait_s
-        others = sum(len(queue) for other, queue in self._queues.items() if other != name)
-        ahead_s = math.ceil(others / self._limits.max_running) * load.mean_s
+        ahead_s = math.ceil(self._queues.count_of_others(name) / self._limits.max_running) * load.mean_s
         drain_s = load.mean_s if memory.running else 0.0
         return wait_s + ahead_s + drain_s + memory.load_s(name)
 
@@ -142,9 +124,7 @@ class Admission:
         try:
             yield turn
         finally:
-            load = self._loads[expert]
-            load.mean_s += _SHARE_OF_LAST * (self._clock() - began - load.mean_s)
-            self._leave(expert)
+            self._leave(expert, self._clock() - began)
 
     async def close(self) -> None:
         """End what is under way; who waits is told so."""
@@ -155,7 +135,7 @@ class Admission:
             self._work.cancel()
             await asyncio.wait((self._work,))
         await self._residency.close()
-        for name in list(self._queues):
+        for name in self._queues.names:
             self.refuse(name, _stopped())
 
     async def put_away(self, name: str) -> bool:
@@ -179,10 +159,10 @@ class Admission:
 
     def refuse(self, name: str, error: WorkerError) -> None:
         """Let nobody wait for the weights `name` any longer: each gets `error`."""
-        for waiting in list(self._queues.get(name, ())):
+        for waiting in self._queues.waiting_for(name):
             if not waiting.turn.done():
                 waiting.turn.set_exception(error)
-            self._remove(waiting)
+            self._queues.remove(waiting)
 
     def advance(self) -> None:
         """Do what the policy says until it says to wait. Call it after each change that is not this object's own."""
@@ -207,18 +187,18 @@ class Admission:
                     return
 
     async def _enter(self, expert: str) -> Turn:
-        name, load, now = self._homes[expert], self._loads[expert], self._clock()
+        name, load, now = self._homes[expert], self._queues.load(expert), self._clock()
         self._policy.arrived(name, now)
         tier = self._memory.tier(name)
         ready = self._residency.admits(name)
-        if ready and not self._queues and load.running < self._limits.max_running:
-            self._note_running(expert)
+        if ready and not self._queues.names and self._queues.has_room(expert):
+            self._queues.begin(expert, now)
             return Turn()
-        waiting = _Waiting(expert, now, asyncio.get_running_loop().create_future())
-        self._add(waiting)
+        waiting = Waiting(expert, now, asyncio.get_running_loop().create_future())
+        self._queues.add(waiting)
         self.advance()
         if not waiting.turn.done() and load.running + load.waiting > self._limits.max_running + self._limits.max_queued:
-            self._remove(waiting)
+            self._queues.remove(waiting)
             raise QueueFullError(
                 f"{load.running} requests run and {load.waiting} wait for expert `{expert}`, which is as many as may: "
                 "try again later",
@@ -228,7 +208,7 @@ class Admission:
         waited_s = self._clock() - now
         return Turn(tier, waited_s, 0.0 if ready else waited_s)
 
-    async def _turn_of(self, waiting: _Waiting) -> None:
+    async def _turn_of(self, waiting: Waiting) -> None:
         timeout_s = self._limits.queue_timeout_s
         try:
             async with asyncio.timeout(timeout_s):
@@ -243,79 +223,32 @@ class Admission:
             self._give_up(waiting)
             raise
 
-    def _give_up(self, waiting: _Waiting) -> None:
+    def _give_up(self, waiting: Waiting) -> None:
         turn = waiting.turn
         if turn.done() and not turn.cancelled() and turn.exception() is None:  # its turn came in the same moment
-            self._leave(waiting.expert)
+            self._leave(waiting.expert, None)
             return
-        self._remove(waiting)
+        self._queues.remove(waiting)
         self.advance()
 
-    def _leave(self, expert: str) -> None:
-        name, running = self._homes[expert], self._memory.running
-        self._loads[expert].running -= 1
-        running[name] -= 1
-        if not running[name]:
-            del running[name]
-        self._note_use(name)
-        self._note_full(name)
-        if self._residency.leaving and not self._residency.leaving & running.keys():
+    def _leave(self, expert: str, seconds: float | None) -> None:
+        self._queues.end(expert, self._clock(), seconds)
+        if self._residency.leaving and not self._residency.leaving & self._memory.running.keys():
             self._idle.set()
         self.advance()
 
-    def _add(self, waiting: _Waiting) -> None:
-        name = self._homes[waiting.expert]
-        self._queues.setdefault(name, deque()).append(waiting)
-        self._memory.queues.setdefault(name, deque()).append(waiting.since)
-        self._loads[waiting.expert].waiting += 1
-        self._note_full(name)
-
-    def _remove(self, waiting: _Waiting) -> None:
-        name = self._homes[waiting.expert]
-        queue = self._queues.get(name)
-        if queue is None or waiting not in queue:
-            return
-        queue.remove(waiting)
-        self._memory.queues[name].remove(waiting.since)
-        if not queue:
-            del self._queues[name]
-            del self._memory.queues[name]
-        self._loads[waiting.expert].waiting -= 1
-        self._note_full(name)
-
     def _let_in(self, name: str) -> None:
-        """The oldest that waits for the weights `name` and whose expert has room."""
-        most = self._limits.max_running
-        waiting = next(found for found in self._queues[name] if self._loads[found.expert].running < most)
-        self._remove(waiting)
+        waiting = self._queues.next_for(name)
+        assert waiting is not None, "policies do not serve what is full"
+        self._queues.remove(waiting)
         if not waiting.turn.done():  # else it has given up and is about to leave
-            self._note_running(waiting.expert)
+            self._queues.begin(waiting.expert, self._clock())
             waiting.turn.set_result(None)
-
-    def _note_running(self, expert: str) -> None:
-        name, memory = self._homes[expert], self._memory
-        self._loads[expert].running += 1
-        memory.running[name] = memory.running.get(name, 0) + 1
-        self._note_use(name)
-        self._note_full(name)
-
-    def _note_use(self, name: str) -> None:
-        """The order of what is resident, and of the copies in host memory, is that of the last use."""
-        for known in (self._memory.resident, self._memory.host):
-            if known.pop(name, None) is not None:
-                known[name] = self._clock()
-
-    def _note_full(self, name: str) -> None:
-        queue, most = self._queues.get(name, ()), self._limits.max_running
-        if queue and all(self._loads[waiting.expert].running >= most for waiting in queue):
-            self._memory.full.add(name)
-        else:
-            self._memory.full.discard(name)
 
     def _serve_what_stays(self) -> None:
         """While something leaves or comes, requests to what is resident all the same are let in, in order."""
-        for name in list(self._queues):
-            while name in self._queues and self._residency.admits(name) and name not in self._memory.full:
+        for name in filter(self._residency.admits, self._queues.names):
+            while self._queues.next_for(name):
                 self._let_in(name)
 
     def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
@@ -343,7 +276,7 @@ class Admission:
             await self._idle.wait()
 
     def _retry_after_s(self, expert: str) -> float:
-        load = self._loads[expert]
+        load = self._queues.load(expert)
         turns = (load.waiting + 1) / max(1, self._limits.max_running)
         wait_s = max(turns * load.mean_s, self.expected_wait_s(expert))
         return float(min(_LONGEST_RETRY_S, max(1, math.ceil(wait_s))))
