@@ -86,7 +86,7 @@ def evaluate(
     """
     if not prompts:
         raise DataError("There are no prompts to evaluate the router on")
-    answers = _classify(router if cached is None else router.with_encoder(cached), prompts, progress)
+    answers = classify_all(router if cached is None else router.with_encoder(cached), prompts, progress)
     in_scope = [
         (prompt.category, answer)
         for prompt, answer in zip(prompts, answers, strict=True)
@@ -106,9 +106,10 @@ def evaluate(
     )
 
 
-def _classify(
-    router: CategoryRouter, prompts: Sequence[LabelledPrompt], progress: "StageProgress | None"
+def classify_all(
+    router: CategoryRouter, prompts: Sequence[LabelledPrompt], progress: "StageProgress | None" = None
 ) -> list[Classification]:
+    """What the router says of each prompt, chats by all that was said in them."""
     # Prompts of one length together: less padding for encoders that pad.
     single = sorted((i for i in range(len(prompts)) if len(prompts[i].turns) <= 1), key=lambda i: len(prompts[i].text))
     answers: dict[int, Classification] = {}

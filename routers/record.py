@@ -56,8 +56,9 @@ class RouterParts:
     """All that a router is, but for the encoder itself. `categories` are in the order of the classifier's classes.
 
     `paired`: the outcomes that `expert_map` was learned from, a row for each category and one for `general`, so that
-    more can be added. `chooser` stands in for the map where it was found better. `seen` (m,): marks of the training
-    texts (`routers.marks`), ascending, by which prompts of an evaluation are known again.
+    more can be added. `answered`: the same without those of experts that gave no answer, which votes are weighted by;
+    None where the data told no answers. `chooser` stands in for the map where it was found better. `seen` (m,): marks
+    of the training texts (`routers.marks`), ascending, by which prompts of an evaluation are known again.
     """
 
     categories: tuple[str, ...]
@@ -72,6 +73,7 @@ class RouterParts:
     chooser: Chooser | None
     seen: NDArray[np.uint64]
     provenance: Provenance
+    answered: PairedScores | None = None
 
 
 class _Frozen(BaseModel):
@@ -138,7 +140,7 @@ def _map_record(expert_map: ExpertMap) -> _MapRecord:
 
 
 def _arrays(parts: RouterParts) -> Arrays:
-    paired, chooser = parts.paired, parts.chooser
+    paired, answered, chooser = parts.paired, parts.answered, parts.chooser
     return {
         "dense": parts.classifier.dense,
         "words": parts.classifier.words,
@@ -150,6 +152,7 @@ def _arrays(parts: RouterParts) -> Arrays:
         "calibration": parts.abstention.calibration,
         "seen": parts.seen,
         **({} if paired is None else {f"paired.{name}": getattr(paired, name) for name in _PAIRED}),
+        **({} if answered is None else {f"answered.{name}": getattr(answered, name) for name in _PAIRED}),
         **({} if chooser is None else {f"chooser.{name}": a for name, a in chooser.estimator.arrays.items()}),
         **({} if chooser is None else {"chooser_prices": chooser.prices}),
     }
@@ -192,13 +195,18 @@ def _parts(record: _Record, arrays: Arrays, spelling: Spelling) -> RouterParts:
         expert_map=None
         if of_map is None
         else ExpertMap(of_map.default, of_map.by_category, of_map.pool, of_map.limits, of_map.evidence),
-        paired=None
-        if record.compared_experts is None
-        else PairedScores(record.compared_experts, *(arrays[f"paired.{name}"] for name in _PAIRED)),
+        paired=_scores(record, arrays, "paired"),
+        answered=_scores(record, arrays, "answered") if "answered.counts" in arrays else None,
         chooser=None if record.chooser is None else _chooser(record.chooser, arrays),
         seen=arrays["seen"],
         provenance=record.training,
     )
+
+
+def _scores(record: _Record, arrays: Arrays, name: str) -> PairedScores | None:
+    if record.compared_experts is None:
+        return None
+    return PairedScores(record.compared_experts, *(arrays[f"{name}.{part}"] for part in _PAIRED))
 
 
 def _chooser(record: _ChooserRecord, arrays: Arrays) -> Chooser:
@@ -230,12 +238,15 @@ def _fit_together(parts: RouterParts) -> bool:
 def _outcomes_fit(parts: RouterParts) -> bool:
     expert_map, paired, chooser = parts.expert_map, parts.paired, parts.chooser
     if expert_map is None:
-        return paired is None and chooser is None
+        return paired is None and parts.answered is None and chooser is None
     if chooser is not None and not set(chooser.experts) <= set(expert_map.pool):
         return False
-    if paired is None:
-        return True
-    rows, experts = len(parts.categories) + 1, len(paired.experts)
-    return paired.traffic.shape == (rows,) and all(
-        getattr(paired, name).shape == (rows, experts, experts) for name in _PAIRED[:4]
+    rows = len(parts.categories) + 1
+    return all(_scores_fit(scores, rows) for scores in (paired, parts.answered) if scores is not None)
+
+
+def _scores_fit(scores: PairedScores, rows: int) -> bool:
+    experts = len(scores.experts)
+    return scores.traffic.shape == (rows,) and all(
+        getattr(scores, name).shape == (rows, experts, experts) for name in _PAIRED[:4]
     )

@@ -110,6 +110,11 @@ class CategoryRouter:
         return self._parts.paired
 
     @property
+    def answered(self) -> PairedScores | None:
+        """As `paired`, without outcomes of experts that gave no answer, as far as the data told; votes go by these."""
+        return self._parts.paired if self._parts.answered is None else self._parts.answered
+
+    @property
     def chooses_by_prompt(self) -> bool:
         """Whether experts are chosen prompt by prompt, and not by category alone."""
         return self._parts.chooser is not None
@@ -141,9 +146,14 @@ class CategoryRouter:
     def provenance(self) -> Provenance:
         return self._parts.provenance
 
-    def with_map(self, expert_map: ExpertMap | None, paired: PairedScores | None = None) -> "CategoryRouter":
-        """The same router with another expert map, and no chooser; the encoder is shared."""
-        parts = replace(self._parts, expert_map=expert_map, paired=paired, chooser=None)
+    def with_map(
+        self,
+        expert_map: ExpertMap | None,
+        paired: PairedScores | None = None,
+        answered: PairedScores | None = None,
+    ) -> "CategoryRouter":
+        """The same router with another expert map and its outcomes, and no chooser; the encoder is shared."""
+        parts = replace(self._parts, expert_map=expert_map, paired=paired, answered=answered, chooser=None)
         return CategoryRouter(parts, self._encoder)
 
     def with_provenance(self, provenance: Provenance) -> "CategoryRouter":
@@ -162,7 +172,13 @@ class CategoryRouter:
         mine, its = self._parts, other._parts  # noqa: SLF001 - of the same class
         provenance = replace(its.provenance, metrics={**its.provenance.metrics, **mine.provenance.metrics})
         parts = replace(
-            mine, expert_map=its.expert_map, paired=its.paired, chooser=None, seen=its.seen, provenance=provenance
+            mine,
+            expert_map=its.expert_map,
+            paired=its.paired,
+            answered=its.answered,
+            chooser=None,
+            seen=its.seen,
+            provenance=provenance,
         )
         return CategoryRouter(parts, self._encoder)
 

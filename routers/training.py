@@ -17,7 +17,8 @@ from routers.folds import assign_folds
 from routers.mapping.expert_map import check_limits
 from routers.mapping.experts import ExpertSize
 from routers.mapping.limits import Limits
-from routers.mapping.outcomes import experts_seen, outcomes_of
+from routers.mapping.outcomes import answered_outcomes_of, experts_seen, outcomes_of
+from routers.mapping.paired import PairedScores
 from routers.mapping.policies import FOLDS, Selection, Setting, Situation, frontier, select_policy
 from routers.marks import text_marks
 from routers.prompts import LabelledPrompt
@@ -70,7 +71,8 @@ def train(
         first = fit_stage_one(
             rows, encoder, reject_rate=reject_rate, seed=seed, encoding=stages[0], validating=stages[1]
         )
-        situation = _situation(prompts, experts, first, seed) if experts else None
+        told = [prompt for prompt in prompts if not prompt.outcomes.keys().isdisjoint(experts)]
+        situation = _situation(told, experts, first, seed) if experts else None
         setting = Setting(settings.sizes, settings.limits, seed)
         selection = None if situation is None else select_policy(situation, setting, stages[2])
         outcomes = (
@@ -92,6 +94,7 @@ def train(
         chooser=None if selection is None else selection.chooser,
         seen=np.unique(text_marks(prompt.text for prompt in prompts)),
         provenance=_provenance(prompts, seed, report),
+        answered=None if situation is None else _answered(told, situation),
     )
     return CategoryRouter(parts, encoder), report
 
@@ -127,9 +130,8 @@ def _usable_experts(prompts: Sequence[LabelledPrompt], settings: MapSettings) ->
     return usable, tuple(sorted({*seen, *(sizes or ())} - set(usable)))
 
 
-def _situation(prompts: Sequence[LabelledPrompt], experts: Sequence[str], first: StageOne, seed: int) -> Situation:
-    """The rows that hold an outcome of one of `experts` or more."""
-    told = [prompt for prompt in prompts if not prompt.outcomes.keys().isdisjoint(experts)]
+def _situation(told: Sequence[LabelledPrompt], experts: Sequence[str], first: StageOne, seed: int) -> Situation:
+    """`told`: the rows that hold an outcome of one of `experts` or more."""
     predicted = first.predicted(told)
     return Situation(
         categories=first.categories,
@@ -139,6 +141,13 @@ def _situation(prompts: Sequence[LabelledPrompt], experts: Sequence[str], first:
         outcomes=outcomes_of(told, experts),
         fold=assign_folds(predicted.inputs.vectors, predicted.found, FOLDS, seed),
     )
+
+
+def _answered(told: Sequence[LabelledPrompt], situation: Situation) -> PairedScores | None:
+    if not any(prompt.answers for prompt in told):
+        return None
+    outcomes = answered_outcomes_of(told, situation.outcomes.experts)
+    return PairedScores.of(outcomes, situation.found, len(situation.categories) + 1)
 
 
 def _outcome_report(

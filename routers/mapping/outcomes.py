@@ -44,3 +44,11 @@ def outcomes_of(prompts: Sequence[LabelledPrompt], experts: Sequence[str]) -> Ou
     """A row for every prompt, in order."""
     rows = [[prompt.outcomes.get(name, np.nan) for name in experts] for prompt in prompts]
     return Outcomes(tuple(experts), np.array(rows, dtype=np.float64).reshape(len(prompts), len(experts)))
+
+
+def answered_outcomes_of(prompts: Sequence[LabelledPrompt], experts: Sequence[str]) -> Outcomes:
+    """As `outcomes_of`, without the outcomes of experts that gave no answer where a row tells answers."""
+    outcomes = outcomes_of(prompts, experts)
+    silent = [[bool(prompt.answers) and name not in prompt.answers for name in experts] for prompt in prompts]
+    mask = np.array(silent, dtype=bool).reshape(outcomes.scores.shape)
+    return Outcomes(outcomes.experts, np.where(mask, np.nan, outcomes.scores))

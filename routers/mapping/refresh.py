@@ -14,7 +14,7 @@ from routers.errors import DataError, MapError
 from routers.mapping.expert_map import ExpertMap, best_alone, learn_map
 from routers.mapping.experts import ExpertSize
 from routers.mapping.limits import Limits
-from routers.mapping.outcomes import experts_seen, outcomes_of
+from routers.mapping.outcomes import Outcomes, answered_outcomes_of, experts_seen, outcomes_of
 from routers.mapping.paired import PairedScores
 from routers.mapping.policies import EVIDENCE_LEVELS
 from routers.prompts import LabelledPrompt
@@ -82,11 +82,15 @@ def refresh(
     usable = [one for one in served if one.category in {*router.categories, GENERAL} and one.expert not in unsized]
     if not fresh and not usable:
         raise DataError("There is no new outcome to learn from: give prompts with `outcomes`, or let answers be scored")
-    paired = _paired(router)
+    paired, answered = _learned_from(router)
     if fresh:
-        paired = paired.plus(_of_probes(router, fresh), with_traffic=False)
+        found = [answer.category for answer in router.classify_batch([prompt.text for prompt in fresh])]
+        experts = experts_seen(fresh)
+        paired = paired.plus(_sums(router, found, outcomes_of(fresh, experts)), with_traffic=False)
+        answered = answered.plus(_sums(router, found, answered_outcomes_of(fresh, experts)), with_traffic=False)
     if usable:
-        paired = paired.plus(_of_served(router, usable), with_traffic=True)
+        of_service = _of_served(router, usable)
+        paired, answered = (scores.plus(of_service, with_traffic=True) for scores in (paired, answered))
     limits = Limits() if before is None else before.limits
     learned = learn_map(
         paired,
@@ -96,7 +100,7 @@ def refresh(
         evidence=EVIDENCE_LEVELS[0] if before is None else before.evidence,
     )
     return Refreshed(
-        router=router.with_map(learned, paired).knowing([prompt.text for prompt in fresh]),
+        router=router.with_map(learned, paired, answered).knowing([prompt.text for prompt in fresh]),
         changes=_changes(before, learned, paired, router.categories),
         probes=sum(len(prompt.outcomes) for prompt in fresh),
         served=len(usable),
@@ -122,30 +126,27 @@ def _not_counted(
     return fresh, left_out
 
 
-def _paired(router: CategoryRouter) -> PairedScores:
-    if router.paired is not None:
-        return router.paired
+def _learned_from(router: CategoryRouter) -> tuple[PairedScores, PairedScores]:
+    """All outcomes, and those of experts that gave an answer."""
+    if router.paired is not None and router.answered is not None:
+        return router.paired, router.answered
     if router.expert_map is not None:
         raise MapError("The router's map was given and not learned: there is nothing that outcomes could be added to")
     rows = len(router.categories) + 1
     none = np.zeros((rows, 0, 0))
-    return PairedScores((), none, none, none, none, traffic=np.ones(rows))
-
-
-def _of_probes(router: CategoryRouter, probes: Sequence[LabelledPrompt]) -> PairedScores:
-    answers = router.classify_batch([prompt.text for prompt in probes])
-    return _sums(router, [answer.category for answer in answers], probes)
+    nothing = PairedScores((), none, none, none, none, traffic=np.ones(rows))
+    return nothing, nothing
 
 
 def _of_served(router: CategoryRouter, served: Sequence[ServedOutcome]) -> PairedScores:
     rows = [LabelledPrompt("", outcomes={one.expert: one.score}) for one in served]
-    return _sums(router, [one.category for one in served], rows)
+    return _sums(router, [one.category for one in served], outcomes_of(rows, experts_seen(rows)))
 
 
-def _sums(router: CategoryRouter, found: Sequence[str], rows: Sequence[LabelledPrompt]) -> PairedScores:
+def _sums(router: CategoryRouter, found: Sequence[str], outcomes: Outcomes) -> PairedScores:
     place = {category: i for i, category in enumerate((*router.categories, GENERAL))}
     numbers = np.array([place[category] for category in found], dtype=np.int64)
-    return PairedScores.of(outcomes_of(rows, experts_seen(rows)), numbers, len(place))
+    return PairedScores.of(outcomes, numbers, len(place))
 
 
 def _changes(

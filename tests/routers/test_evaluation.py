@@ -11,7 +11,7 @@ from routers.comparison import compare
 from routers.encoders.encoder import Progress, Vectors
 from routers.encoders.static import StaticEncoder
 from routers.errors import DataError
-from routers.evaluation import _classify, evaluate, macro_f1
+from routers.evaluation import classify_all, evaluate, macro_f1
 from routers.gain import bootstrap
 from routers.mapping.expert_map import ExpertMap
 from routers.mapping.experts import ExpertSize
@@ -106,7 +106,7 @@ def test_a_row_of_a_chat_is_classified_as_the_service_would(router: CategoryRout
     turns = ("please explain what the judge of the court can do to the jury and the defendant", "and in french?")
     chat = LabelledPrompt(last_words(turns), "law", labelled=True, turns=turns, outcomes={"jurist": 1.0})
     plain = LabelledPrompt("please boil the soup", "cooking", labelled=True, turns=("please boil the soup",))
-    answers = _classify(router, [plain, chat, plain], None)
+    answers = classify_all(router, [plain, chat, plain], None)
     assert answers[1] == router.classify_turns(turns)
     assert [answer.category for answer in answers] == ["cooking", "law", "cooking"]
     assert evaluate(router, [plain, chat]).category.accuracy == 1

@@ -172,6 +172,23 @@ def test_outcomes_and_chooser_come_back_as_they_were_saved(
     assert after.traffic.sum() == 240
 
 
+def test_what_votes_go_by_comes_back_as_it_was_saved(
+    word_encoder: StaticEncoder, tmp_path: Path, no_resolve: NoResolve, make_prompts: MakePrompts
+) -> None:
+    told = make_prompts(40, outcomes=skilled)
+    silent = [replace(row, answers={"a": "yes"} if i % 2 else {"a": "yes", "b": "no"}) for i, row in enumerate(told)]
+    trained = train(silent, word_encoder)[0]
+    trained.save(tmp_path / "router")
+    loaded = CategoryRouter.load(tmp_path / "router", no_resolve)
+    for router in (trained, loaded):
+        assert router.answered is not None
+        assert router.paired is not None
+        assert router.answered.rows().sum(axis=0).tolist() == [120, 60]
+        assert router.paired.rows().sum(axis=0).tolist() == [120, 120]
+    unanswered = train(told, word_encoder)[0]
+    assert unanswered.answered is unanswered.paired
+
+
 def test_a_chooser_of_experts_outside_of_the_pool_is_refused(
     router: CategoryRouter, tmp_path: Path, no_resolve: NoResolve
 ) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from routers.mapping.outcomes import experts_seen, outcomes_of
+from routers.mapping.outcomes import answered_outcomes_of, experts_seen, outcomes_of
 from routers.prompts import LabelledPrompt
 
 PROMPTS = [
@@ -24,3 +24,9 @@ def test_what_is_not_known_is_a_hole() -> None:
 def test_a_mean_is_of_the_rows_that_tell() -> None:
     assert outcomes_of(PROMPTS, ["a", "b", "nobody"]).overall() == pytest.approx([0.5, 0.5, 0])
     assert outcomes_of([], ["a"]).overall().tolist() == [0]
+
+
+def test_who_gave_no_answer_has_no_outcome_where_answers_are_told() -> None:
+    told = LabelledPrompt("x", outcomes={"a": 1, "b": 0}, answers={"a": "yes"})
+    silent = answered_outcomes_of([told, *PROMPTS[:1]], ["a", "b"])
+    assert np.array_equal(silent.scores, [[1, np.nan], [0.5, 1]], equal_nan=True)

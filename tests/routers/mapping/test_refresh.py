@@ -79,6 +79,16 @@ def test_a_probe_set_counts_once(trained: CategoryRouter, make_prompts: MakeProm
         refresh(once, rows, [])
 
 
+def test_probes_without_an_answer_say_nothing_of_votes(trained: CategoryRouter, make_prompts: MakePrompts) -> None:
+    rows = probes(make_prompts, "cook", {"cooking": 0.9, "law": 0.3, "maths": 0.5})
+    silent = [replace(row, answers={"jurist": "yes"}) for row in rows[:100]]
+    found = refresh(trained, [*silent, *rows[100:]], []).router
+    assert found.paired is not None
+    assert found.answered is not None
+    cook = found.paired.experts.index("cook")
+    assert found.paired.rows().sum(axis=0)[cook] - found.answered.rows().sum(axis=0)[cook] == 100
+
+
 def test_scores_of_served_answers_turn_the_map(trained: CategoryRouter) -> None:
     served = [ServedOutcome("maths", "cook", 0.0)] * 300 + [ServedOutcome("maths", "jurist", 1.0)] * 300
     found = refresh(trained, [], [*served, ServedOutcome("alchemy", "cook", 1.0)])
