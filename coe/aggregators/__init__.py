@@ -1,0 +1,1 @@
+"""Experts that ask several experts: they merge, choose among or compare answers, and have an expert's own shape."""
