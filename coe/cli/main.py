@@ -15,6 +15,7 @@ from coe import __version__
 from coe.cli.chat import chat
 from coe.cli.check import check
 from coe.cli.discover import discover
+from coe.cli.eval_plan import eval_plan
 from coe.cli.eval_router import eval_router
 from coe.cli.feedback import feedback
 from coe.cli.load import load, pin, unload, unpin
@@ -40,7 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-SERVICE, ROUTER, EXPERTS, MEMORY = "Service", "Router", "Experts", "Expert memory"
+SERVICE, ROUTER, EXPERTS, MEMORY, PLANS = "Service", "Router", "Experts", "Expert memory", "Plans"
 app.command("serve", rich_help_panel=SERVICE)(serve)
 app.command("check", rich_help_panel=SERVICE)(check)
 app.command("prepare", rich_help_panel=SERVICE)(prepare)
@@ -61,6 +62,7 @@ app.command("rollback-router", rich_help_panel=ROUTER)(rollback_router)
 app.command("train-expert", rich_help_panel=EXPERTS)(train_expert)
 app.command("select-experts", rich_help_panel=EXPERTS)(select_experts)
 app.command("plan-placement", rich_help_panel=MEMORY)(plan_placement)
+app.command("eval-plan", rich_help_panel=PLANS)(eval_plan)
 
 
 def _print_version(wanted: bool) -> None:

@@ -26,6 +26,7 @@ COMMANDS = (
     "schema",
     "route",
     "train-router",
+    "eval-plan",
     "eval-router",
     "discover",
     "feedback",
