@@ -221,7 +221,7 @@ def plans_table(replay: Replay) -> Table:
         title_justify="left",
         caption_justify="left",
     )
-    table.add_column("plan", min_width=12)
+    table.add_column("plan", no_wrap=True)
     for name in ("score [95 %]", "calls", "active", "gain [95 %]", "p"):
         table.add_column(name, justify="right", no_wrap=True)
     for plan in replay.plans:

@@ -101,7 +101,7 @@ def usual_plans(experts: int, votes: Sequence[int], bars: Sequence[float], most:
         *(vote(calls) for calls in votes if calls < experts),
         Cascade("cascade", "cascade", CascadeSettings()),
         *(
-            Cascade(f"cascade of {most}, bar {bar:g}", f"cascade of {most}", CascadeSettings(most=most, bar=bar))
+            Cascade(f"cascade-{most}, bar {bar:g}", f"cascade-{most}", CascadeSettings(most=most, bar=bar))
             for bar in bars
         ),
         vote(experts, "all"),

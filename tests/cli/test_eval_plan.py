@@ -72,7 +72,7 @@ def test_the_table_names_every_plan_and_a_plot_is_drawn(coe: Coe, router: Path, 
     plot = tmp_path / "plans.svg"
     finished = coe("eval-plan", "--data", str(data), "--router", str(router), "--plot", str(plot), "--bar", "0.1")
     assert finished.code == 0, finished.err
-    for name in ("top-1", "top-3 vote", "cascade of 5, bar 0.1", "all", "best single", "oracle"):
+    for name in ("top-1", "top-3 vote", "cascade-5, bar 0.1", "all", "best single", "oracle"):
         assert name in finished.out
     assert plot.read_text().startswith("<?xml")
 

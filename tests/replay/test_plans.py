@@ -46,8 +46,8 @@ def test_a_cascade_scores_as_the_vote_of_three_for_fewer_calls() -> None:
 
 def test_a_bar_saves_calls_and_all_are_asked_for_all() -> None:
     replay = replayed()
-    assert plan(replay, "cascade of 4, bar 0.5").calls == 2
-    assert plan(replay, "cascade of 4, bar 0").calls > plan(replay, "cascade").calls
+    assert plan(replay, "cascade-4, bar 0.5").calls == 2
+    assert plan(replay, "cascade-4, bar 0").calls > plan(replay, "cascade").calls
     everyone = plan(replay, "all")
     assert everyone.calls == len(EXPERTS)
     assert everyone.active_params_b == pytest.approx(sum(size.active_params_b for size in SIZES.values()))
