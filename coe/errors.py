@@ -25,7 +25,7 @@ from typing import ClassVar
 import orjson
 
 from routers.errors import ArtefactError, BudgetError, DataError, RouterError
-from workers.errors import PlacementError, SourceError, WorkerError
+from workers.errors import PlacementError, SimulationError, SourceError, WorkerError
 
 
 class CoeError(Exception):
@@ -154,7 +154,7 @@ EXPECTED_ERRORS = (CoeError, RouterError, WorkerError)
 BAD_INPUT_ERRORS = (
     *(ConfigError, InputError, InvalidRequestError),
     *(DataError, ArtefactError, BudgetError),
-    *(SourceError, PlacementError),
+    *(SourceError, PlacementError, SimulationError),
 )
 
 

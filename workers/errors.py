@@ -21,6 +21,7 @@ WorkerError
 │   └── NotUnloadableError  the expert is its model itself
 ├── PlacementError          what is to be placed contradicts itself, or does not fit
 ├── UnsolvedPlacementError  no placement was found in the time given
+├── SimulationError         a trace or its experts cannot be simulated; names file, line and reason
 └── AdmissionError          a request was not let in; carries the seconds after which to try again
     ├── QueueFullError      as many requests wait as may
     ├── QueueTimeoutError   it waited as long as it may
@@ -134,6 +135,12 @@ class PlacementError(WorkerError):
 
 class UnsolvedPlacementError(WorkerError):
     """No placement was found in the time given; one may exist."""
+
+
+class SimulationError(WorkerError):
+    """What a simulation was given cannot be used."""
+
+    code = "bad_simulation"
 
 
 class AdmissionError(WorkerError):

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from workers.spec import MemorySpec, Tier
+from workers.spec import Tier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +115,9 @@ class Policy(Protocol):
     def arrived(self, name: str, now: float) -> None:
         """A request for `name` came."""
 
+    def ended(self, name: str, service_s: float, now: float) -> None:
+        """A request for `name` ended, `service_s` seconds after it was let in."""
+
     def loaded(self, name: str, now: float) -> None:
         """A load of `name` is done."""
 
@@ -131,36 +134,3 @@ class Policy(Protocol):
     def prefetch(self, memory: Memory, now: float) -> str | None:
         """What to copy from disk to host memory next while the device is busy."""
         ...
-
-
-class FcfsLru:
-    """In order of arrival; what was not used for the longest time leaves: Samba-CoE (arXiv 2405.07518, section V)."""
-
-    def arrived(self, name: str, now: float) -> None:
-        """Nothing is remembered."""
-
-    def loaded(self, name: str, now: float) -> None:
-        """Nothing is remembered."""
-
-    def choose(self, memory: Memory, now: float) -> Choice:
-        """Serves the request that came first, after the swap that it needs."""
-        if not memory.queues:
-            return Wait()
-        name = min(memory.queues, key=lambda waiting: memory.queues[waiting][0])
-        if name in memory.resident:
-            return Wait() if name in memory.full else Serve(name)
-        evicted = memory.evicted_for(name, [other for other in memory.resident if other not in memory.pinned])
-        return Wait() if evicted is None else Swap(name, evicted)
-
-    def leaves_host(self, memory: Memory, now: float) -> list[str]:
-        """The longest unused first."""
-        return list(memory.host)
-
-    def prefetch(self, memory: Memory, now: float) -> str | None:
-        """Nothing."""
-        return None
-
-
-def make_policy(memory: MemorySpec) -> Policy:
-    """The policy that `memory` names, with its settings."""
-    return FcfsLru()

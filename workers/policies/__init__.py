@@ -1,0 +1,7 @@
+"""Which weights come into device memory next, and which leave it: policies that workers and the simulator share."""
+
+from workers.policies.fcfs_lru import FcfsLru
+from workers.policies.grouping import Grouping
+from workers.policies.interface import Choice, Cost, Memory, Policy, Serve, Swap, Wait
+
+__all__ = ["Choice", "Cost", "FcfsLru", "Grouping", "Memory", "Policy", "Serve", "Swap", "Wait"]
