@@ -26,7 +26,12 @@ _SMOOTHING = 0.05  # weight of the latest service in the running mean of their s
 _DEVIATIONS = 2.0  # above its mean that a plan of services is allowed to take
 _BUSIEST = 0.9  # share of the device that new arrivals are at most expected to take
 _HALF_LIVES = 5.0  # of demand, in maximum waits
+_MARGIN_S = 0.01  # for rounding
 _INSTANT = 1e-6
+KAPPA=0.
+IDLE=.6
+SAT=0.
+FREE=False
 
 
 class Grouping(Policy):
@@ -50,7 +55,7 @@ class Grouping(Policy):
         max_wait_s: float,
         *,
         patience: float = math.inf,
-        quantum_s: float = 0.0,
+        quantum_s: float = math.inf,
         max_swaps_per_minute: int | None = None,
         slots: int = 1,
     ) -> None:
@@ -63,6 +68,7 @@ class Grouping(Policy):
         self._service_s = self._service_var = self._service_max = 0.0
         self._swaps: deque[float] = deque(maxlen=max_swaps_per_minute)
         self._group: str | None = None
+        self._swaps2 = False
         self._group_left = 0
         self._loaded_at = -math.inf
         self._calm_until = -math.inf
@@ -122,7 +128,7 @@ class Grouping(Policy):
             if choice is not None:
                 return choice
         self._calm_until = min(slack, now + self._max_wait_s / 8)
-        if ready is not None and (now < self._loaded_at + self._quantum_s or self._patience == math.inf):
+        if ready is not None and now < self._loaded_at + self._quantum_s:
             return self._serve(ready)
         choice = self._worth(memory, now, heads, work)
         if choice is not None:
@@ -132,12 +138,12 @@ class Grouping(Policy):
     def _plan(self, memory: Memory, heads: list[tuple[float, str]], now: float) -> tuple[float, float]:
         """The latest start of a plan that serves queue by queue, the oldest head first, and the seconds it takes."""
         resident, host, costs, queues = memory.resident, memory.host, memory.costs, memory.queues
-        stretch = 1 / (1 - min(_BUSIEST, self._demand.total_rate(now) * self._service_s / self._slots))
+        stretch = 1 / (1 - min(_BUSIEST, KAPPA * self._demand.total_rate(now) * self._service_s / self._slots))
         slack, work, count = math.inf, 0.0, 0
         for head, name in heads:
             load_s = 0.0 if name in resident else costs[name].load_s["host" if name in host else "disk"]
             spread = _DEVIATIONS * math.sqrt(self._service_var * count)
-            slack = min(slack, head + self._max_wait_s - work * stretch - spread - load_s)
+            slack = min(slack, head + self._hold_s() - work * stretch - spread - load_s)
             services = -(-len(queues[name]) // self._slots)
             work += load_s + services * self._service_s
             count += services
@@ -145,9 +151,11 @@ class Grouping(Policy):
 
     def _urgent(self, memory: Memory, now: float, heads: list[tuple[float, str]]) -> Choice | None:
         """The next step of the plan; the queue that is being served comes first. None: nothing can be done now."""
-        group = self._group
+        group, (head, first) = self._group, heads[0]
         if group is not None and self._group_left > 0 and self._can_enter(memory, group):
-            return self._serve(group)
+            start_by = head + self._hold_s() - memory.load_s(first)
+            if now > start_by or now + self._service_max < start_by:
+                return self._serve(group)
         for _, name in heads:
             if self._can_enter(memory, name):
                 self._group, self._group_left = name, len(memory.queues[name])
@@ -158,6 +166,9 @@ class Grouping(Policy):
                     return choice
         return None
 
+    def _hold_s(self) -> float:
+        return self._max_wait_s - min(self._max_wait_s / 20, self._max_wait_s / 100 + self._service_s)
+
     @staticmethod
     def _can_enter(memory: Memory, name: str) -> bool:
         return name in memory.resident and name in memory.queues and name not in memory.full
@@ -166,7 +177,7 @@ class Grouping(Policy):
         """A load that pays: into free room, or because of the waiting it ends. Sets when to look again."""
         best: list[tuple[float, str]] = []
         free = memory.device_bytes - sum(memory.costs[name].size for name in memory.resident)
-        idle = work > self._max_wait_s / 2  # an idle device would make the backlog a danger to the maximum wait
+        idle = work > self._max_wait_s * IDLE  # an idle device would make the backlog a danger to the maximum wait
         capped = self._capped(now)
         for _, name in heads:
             if name in memory.resident:
@@ -178,7 +189,7 @@ class Grouping(Policy):
             queue, load_s = memory.queues[name], memory.load_s(name)
             waited = len(queue) * now - sum(queue)
             due = self._patience * load_s
-            if memory.costs[name].size <= free or ((idle or waited >= due) and not capped):
+            if (FREE and memory.costs[name].size <= free) or (not self._swaps2 and memory.costs[name].size <= free) or ((idle or waited >= due) and not capped):
                 best.append((waited / max(load_s, _INSTANT), name))
             elif due < math.inf:
                 self._calm_until = min(self._calm_until, now + (due - waited) / len(queue))
@@ -215,6 +226,7 @@ class Grouping(Policy):
         if evicted is None:
             return None
         self._swaps.append(now)
+        self._swaps2 |= bool(evicted)
         return Swap(name, evicted)
 
     def _evicted_for(self, memory: Memory, name: str, now: float) -> tuple[str, ...] | None:
@@ -244,7 +256,8 @@ class Grouping(Policy):
 
     def _value(self, memory: Memory, name: str, now: float) -> float:
         """Load seconds a second that keeping `name` on the device saves."""
-        return self._demand.rate(name, now) * memory.costs[name].load_s["host" if name in memory.host else "disk"]
+        rate = self._demand.rate(name, now)
+        return rate / (1 + SAT * rate * self._max_wait_s) * memory.costs[name].load_s["host" if name in memory.host else "disk"]
 
     @override
     def leaves_host(self, memory: Memory, now: float) -> list[str]:
