@@ -15,23 +15,19 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
 
 from typing_extensions import override
 
 from workers.policies.demand import Demand
 from workers.policies.interface import Choice, Memory, Policy, Serve, Swap, Wait
+from workers.spec import Tier
 
 _SMOOTHING = 0.05  # weight of the latest service in the running mean of their seconds
+_FORGETTING = 0.001  # of the longest service, with each other one
 _DEVIATIONS = 2.0  # above its mean that a plan of services is allowed to take
-_BUSIEST = 0.9  # share of the device that new arrivals are at most expected to take
 _HALF_LIVES = 5.0  # of demand, in maximum waits
-_MARGIN_S = 0.01  # for rounding
+_BACKLOG = 0.4  # of the maximum wait; work beyond it is done before it is due, and the device does not idle
 _INSTANT = 1e-6
-KAPPA=0.
-IDLE=.6
-SAT=0.
-FREE=False
 
 
 class Grouping(Policy):
@@ -44,8 +40,10 @@ class Grouping(Policy):
 
     Args:
         max_wait_s: seconds that no request shall wait longer for its service.
-        patience: seconds of waiting, added up over a queue, that are accepted to save one second of loading.
-        quantum_s: seconds for which what was loaded is served before another load that only saves waiting.
+        patience: seconds of waiting, added up over a queue, that are accepted to save one second of loading. 0 loads
+            as soon as the device has nothing else to do, infinity when the maximum wait or a backlog asks for it.
+        quantum_s: seconds for which what was loaded is served, where it is asked for, before a load that only saves
+            waiting; infinity: as long as something resident is asked for.
         max_swaps_per_minute: of loads that only save waiting; the maximum wait goes before it. None: any number.
         slots: requests of one expert that run at once.
     """
@@ -59,6 +57,8 @@ class Grouping(Policy):
         max_swaps_per_minute: int | None = None,
         slots: int = 1,
     ) -> None:
+        if not max_wait_s > 0:
+            raise ValueError(f"the maximum wait must be above 0 s, not {max_wait_s}")
         self._max_wait_s = max_wait_s
         self._patience = patience
         self._quantum_s = quantum_s
@@ -68,7 +68,7 @@ class Grouping(Policy):
         self._service_s = self._service_var = self._service_max = 0.0
         self._swaps: deque[float] = deque(maxlen=max_swaps_per_minute)
         self._group: str | None = None
-        self._swaps2 = False
+        self._filled = False  # whether the device was ever full
         self._group_left = 0
         self._loaded_at = -math.inf
         self._calm_until = -math.inf
@@ -88,7 +88,7 @@ class Grouping(Policy):
         off = service_s - self._service_s
         self._service_s += weight * off
         self._service_var = (1 - weight) * (self._service_var + weight * off * off)
-        self._service_max = max(service_s, self._service_max * (1 - _SMOOTHING / 5))
+        self._service_max = max(service_s, self._service_max * (1 - _FORGETTING))
 
     @override
     def loaded(self, name: str, now: float) -> None:
@@ -122,51 +122,59 @@ class Grouping(Policy):
 
     def _look_ahead(self, memory: Memory, now: float, ready: str | None) -> Choice:
         heads = sorted((queue[0], name) for name, queue in memory.queues.items())
-        slack, work = self._plan(memory, heads, now)
-        if now + (self._service_max if ready is not None else 0.0) >= slack:
-            choice = self._urgent(memory, now, heads)
-            if choice is not None:
-                return choice
-        self._calm_until = min(slack, now + self._max_wait_s / 8)
-        if ready is not None and now < self._loaded_at + self._quantum_s:
-            return self._serve(ready)
-        choice = self._worth(memory, now, heads, work)
+        slack, work = self._plan(memory, heads)
+        urgent = now + (self._service_max if ready is not None else 0.0) >= slack
+        choice = self._urgent(memory, now, heads, ready) if urgent else None
         if choice is not None:
             return choice
-        return self._serve(ready) if ready is not None else Wait(max(self._calm_until, now + _INSTANT))
+        self._calm_until = min(slack, now + self._max_wait_s / 8)
+        if urgent:  # but nothing can be done now
+            self._calm_until = self._copying[1] if self._copying is not None else math.inf
+        elif ready is None or now >= self._loaded_at + self._quantum_s:
+            choice = self._worth(memory, now, heads, work)
+            if choice is not None:
+                return choice
+        if ready is not None:
+            return self._serve(ready)
+        return Wait(self._calm_until if self._calm_until > now else now + _INSTANT)
 
-    def _plan(self, memory: Memory, heads: list[tuple[float, str]], now: float) -> tuple[float, float]:
+    def _plan(self, memory: Memory, heads: list[tuple[float, str]]) -> tuple[float, float]:
         """The latest start of a plan that serves queue by queue, the oldest head first, and the seconds it takes."""
         resident, host, costs, queues = memory.resident, memory.host, memory.costs, memory.queues
-        stretch = 1 / (1 - min(_BUSIEST, KAPPA * self._demand.total_rate(now) * self._service_s / self._slots))
+        hold_s, longest = self._hold_s, self._service_max - self._service_s
         slack, work, count = math.inf, 0.0, 0
         for head, name in heads:
             load_s = 0.0 if name in resident else costs[name].load_s["host" if name in host else "disk"]
-            spread = _DEVIATIONS * math.sqrt(self._service_var * count)
-            slack = min(slack, head + self._hold_s() - work * stretch - spread - load_s)
+            spread = max(longest, _DEVIATIONS * math.sqrt(self._service_var * count)) if count else 0.0
+            slack = min(slack, head + hold_s - work - spread - load_s)
             services = -(-len(queues[name]) // self._slots)
             work += load_s + services * self._service_s
             count += services
-        return slack, work * stretch
+        return slack, work
 
-    def _urgent(self, memory: Memory, now: float, heads: list[tuple[float, str]]) -> Choice | None:
+    def _urgent(self, memory: Memory, now: float, heads: list[tuple[float, str]], ready: str | None) -> Choice | None:
         """The next step of the plan; the queue that is being served comes first. None: nothing can be done now."""
         group, (head, first) = self._group, heads[0]
         if group is not None and self._group_left > 0 and self._can_enter(memory, group):
-            start_by = head + self._hold_s() - memory.load_s(first)
-            if now > start_by or now + self._service_max < start_by:
+            load_s = memory.load_s(first)
+            early = now + self._service_max < head + self._hold_s - load_s
+            if early or now > head + self._max_wait_s - load_s:
                 return self._serve(group)
         for _, name in heads:
             if self._can_enter(memory, name):
                 self._group, self._group_left = name, len(memory.queues[name])
                 return self._serve(name)
+            if self._on_its_way(memory, name, now):
+                return self._serve(ready) if ready is not None else None
             if name not in memory.resident:
-                choice = self._swap(memory, name, now)
-                if choice is not None:
-                    return choice
+                swap = self._swap(memory, name, now)
+                if swap is not None:
+                    return swap
         return None
 
+    @property
     def _hold_s(self) -> float:
+        """The maximum wait less a margin for services that take longer than expected."""
         return self._max_wait_s - min(self._max_wait_s / 20, self._max_wait_s / 100 + self._service_s)
 
     @staticmethod
@@ -174,26 +182,22 @@ class Grouping(Policy):
         return name in memory.resident and name in memory.queues and name not in memory.full
 
     def _worth(self, memory: Memory, now: float, heads: list[tuple[float, str]], work: float) -> Choice | None:
-        """A load that pays: into free room, or because of the waiting it ends. Sets when to look again."""
-        best: list[tuple[float, str]] = []
-        free = memory.device_bytes - sum(memory.costs[name].size for name in memory.resident)
-        idle = work > self._max_wait_s * IDLE  # an idle device would make the backlog a danger to the maximum wait
+        """A load that pays, and None where none does. Sets when to look again."""
+        filling = not self._filled
+        free = memory.device_bytes - sum(memory.costs[name].size for name in memory.resident) if filling else 0
+        behind = work > _BACKLOG * self._max_wait_s
         capped = self._capped(now)
+        worth: list[tuple[float, str]] = []
         for _, name in heads:
-            if name in memory.resident:
-                continue
-            if self._comes_to_host(memory, name):
-                if self._copying is not None:
-                    self._calm_until = min(self._calm_until, self._copying[1])
+            if name in memory.resident or self._comes_to_host(memory, name, now):
                 continue
             queue, load_s = memory.queues[name], memory.load_s(name)
-            waited = len(queue) * now - sum(queue)
-            due = self._patience * load_s
-            if (FREE and memory.costs[name].size <= free) or (not self._swaps2 and memory.costs[name].size <= free) or ((idle or waited >= due) and not capped):
-                best.append((waited / max(load_s, _INSTANT), name))
+            waited, due = len(queue) * now - sum(queue), self._patience * load_s
+            if memory.costs[name].size <= free or ((behind or waited >= due) and not capped):
+                worth.append((waited / max(load_s, _INSTANT), name))
             elif due < math.inf:
                 self._calm_until = min(self._calm_until, now + (due - waited) / len(queue))
-        for _, name in sorted(best, reverse=True):
+        for _, name in sorted(worth, reverse=True):
             choice = self._swap(memory, name, now)
             if choice is not None:
                 return choice
@@ -208,64 +212,76 @@ class Grouping(Policy):
             return True
         return False
 
-    def _comes_to_host(self, memory: Memory, name: str) -> bool:
+    def _comes_to_host(self, memory: Memory, name: str, now: float) -> bool:
         """Whether a copy from disk, under way or to come, will make the load cheaper."""
-        return (
-            self._copies_ahead
-            and name not in memory.host
-            and memory.costs[name].size <= memory.host_bytes
-        )
+        if self._copying is not None and self._copying[1] > now:
+            self._calm_until = min(self._calm_until, self._copying[1])
+        return self._copies_ahead and name not in memory.host and memory.costs[name].size <= memory.host_bytes
 
-    def _swap(self, memory: Memory, name: str, now: float) -> Choice | None:
-        """Brings `name` in; None where there can be no room for it now."""
-        if self._copying is not None and self._copying[0] == name and name not in memory.host:
-            if now < self._copying[1]:
-                return Wait(self._copying[1])
-            self._copying = None
+    def _on_its_way(self, memory: Memory, name: str, now: float) -> bool:
+        """Whether a copy of `name` from disk is under way, and due to end after `now`."""
+        if self._copying is None or self._copying[0] != name or name in memory.host:
+            return False
+        return now < self._copying[1]
+
+    def _swap(self, memory: Memory, name: str, now: float) -> Swap | None:
+        """Brings `name` in; None where there can be no room for it now, or where it is on its way to host memory."""
+        if self._on_its_way(memory, name, now):
+            return None
         evicted = self._evicted_for(memory, name, now)
         if evicted is None:
             return None
         self._swaps.append(now)
-        self._swaps2 |= bool(evicted)
+        self._filled = self._filled or bool(evicted)
         return Swap(name, evicted)
 
     def _evicted_for(self, memory: Memory, name: str, now: float) -> tuple[str, ...] | None:
+        """Who leaves for `name`: those of least value per byte, and no more of them than needed."""
         costs, queues = memory.costs, memory.queues
         values = {other: self._value(memory, other, now) for other in memory.resident if other not in memory.pinned}
-        idle = sorted((other for other in values if other not in queues), key=lambda other: values[other] / costs[other].size)
+        idle = [other for other in values if other not in queues]
+        idle.sort(key=lambda other: values[other] / costs[other].size)
         waiting = sorted((other for other in values if other in queues), key=lambda other: -queues[other][0])
         evicted = memory.evicted_for(name, [*idle, *waiting])
-        if not evicted:
+        if evicted is None or len(evicted) < 2 or memory.groups:
             return evicted
-        rivals = {other for other in evicted if any({name, other} <= group for group in memory.groups)}
         spare = memory.device_bytes - costs[name].size - sum(costs[other].size for other in memory.resident)
         spare += sum(costs[other].size for other in evicted)
-        kept = set()
+        needed = []
         for other in reversed(evicted):
-            if costs[other].size <= spare and other not in rivals:
-                kept.add(other)
+            if costs[other].size <= spare:
                 spare -= costs[other].size
-        evicted = tuple(other for other in evicted if other not in kept)
-        if rivals or any(other in queues for other in evicted):
-            return evicted
-        missing = sum(costs[other].size for other in evicted) - spare
-        alone = min((other for other in idle if costs[other].size >= missing), key=lambda other: values[other], default=None)
-        if alone is not None and values[alone] < sum(values[other] for other in evicted):
+            else:
+                needed.append(other)
+        missing = sum(costs[other].size for other in needed) - spare
+        alone = min((other for other in idle if costs[other].size >= missing), key=values.__getitem__, default=None)
+        if alone is not None and values[alone] <= sum(values[other] for other in needed):
             return (alone,)
-        return evicted
+        return tuple(reversed(needed))
 
     def _value(self, memory: Memory, name: str, now: float) -> float:
-        """Load seconds a second that keeping `name` on the device saves."""
-        rate = self._demand.rate(name, now)
-        return rate / (1 + SAT * rate * self._max_wait_s) * memory.costs[name].load_s["host" if name in memory.host else "disk"]
+        """Seconds of loading a second that keeping `name` on the device saves."""
+        tier: Tier = "host" if name in memory.host else "disk"
+        return self._demand.rate(name, now) * memory.costs[name].load_s[tier]
 
     @override
     def leaves_host(self, memory: Memory, now: float) -> list[str]:
-        """What is on the device and stays there, then the least valuable; not what requests wait for."""
-        waiting = (name for name in memory.host if name not in memory.queues or name in memory.resident)
-        return sorted(waiting, key=lambda name: self._host_value(memory, name, now))
+        """What is safe on the device; what nobody waits for, the least valuable first; what waits, the latest first."""
+        safe = set(memory.resident)
+        if safe:
+            safe.remove(min(safe, key=lambda name: (self._value(memory, name, now) / memory.costs[name].size, name)))
+        order: list[tuple[int, float, str]] = []
+        for name in memory.host:
+            if name in safe:
+                order.append((0, 0.0, name))
+            elif name in memory.queues and name not in memory.resident:
+                order.append((2, -memory.queues[name][0], name))
+            else:
+                order.append((1, self._host_value(memory, name, now), name))
+        return [name for _, _, name in sorted(order)]
 
     def _host_value(self, memory: Memory, name: str, now: float) -> float:
+        """Seconds of loading a second and byte that a copy of `name` in host memory saves."""
         cost = memory.costs[name]
         return self._demand.rate(name, now) * (cost.load_s["disk"] - cost.load_s["host"]) / cost.size
 
@@ -273,24 +289,29 @@ class Grouping(Policy):
     def prefetch(self, memory: Memory, now: float) -> str | None:
         """What waits and is on disk alone, the oldest head first; else, while there is room, what is asked for most."""
         self._copies_ahead = True
-        name = self._queued_on_disk(memory) or self._fits_host(memory, now)
-        self._copying = None
-        if name is not None:
+        free = memory.host_bytes - sum(memory.costs[name].size for name in memory.host)
+        name = self._queued_on_disk(memory, free) or self._fits_host(memory, now, free)
+        if name is None:
+            self._copying = None
+        elif self._copying is None or self._copying[0] != name:
             cost = memory.costs[name].load_s
             self._copying = (name, now + cost["disk"] - cost["host"])
         return name
 
     @staticmethod
-    def _queued_on_disk(memory: Memory) -> str | None:
+    def _queued_on_disk(memory: Memory, free: int) -> str | None:
+        """The oldest head, unless only copies that are waited for longer could make room."""
         found, oldest = None, math.inf
         for name, queue in memory.queues.items():
             if queue[0] < oldest and memory.tier(name) == "disk" and memory.costs[name].size <= memory.host_bytes:
                 found, oldest = name, queue[0]
-        return found
+        if found is None or memory.costs[found].size <= free:
+            return found
+        for name in memory.host:
+            if name in memory.resident or name not in memory.queues or memory.queues[name][0] > oldest:
+                free += memory.costs[name].size
+        return found if memory.costs[found].size <= free else None
 
-    def _fits_host(self, memory: Memory, now: float) -> str | None:
-        free = memory.host_bytes - sum(memory.costs[name].size for name in memory.host)
-        fitting: Iterable[str] = (
-            name for name, cost in memory.costs.items() if name not in memory.host and cost.size <= free
-        )
+    def _fits_host(self, memory: Memory, now: float, free: int) -> str | None:
+        fitting = [name for name, cost in memory.costs.items() if cost.size <= free and name not in memory.host]
         return max(fitting, key=lambda name: self._host_value(memory, name, now), default=None)

@@ -44,7 +44,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class _Windows:
-    """One expert's requests: arrivals and last starts since the first of all, and the next request after each of these."""
+    """One expert's arrivals and last starts, in seconds since the first of all, and the next request after each."""
 
     cost: float
     size: float

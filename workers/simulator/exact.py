@@ -172,9 +172,7 @@ class _Search:
             state = replace(state, host=state.host | {state.copying}, copying=None, copied_at=0.0)
         if state.free_at <= now and state.loading is not None:
             host = state.host | {state.loading} if state.keeps_copy else state.host
-            state = replace(
-                state, device=state.device | {state.loading}, host=host, loading=None, keeps_copy=False
-            )
+            state = replace(state, device=state.device | {state.loading}, host=host, loading=None, keeps_copy=False)
         return replace(state, now=now)
 
     def _in_time(self, state: _State) -> bool:
@@ -190,9 +188,7 @@ class _Search:
         return True
 
     def _asked_for(self, state: _State) -> Names:
-        return frozenset(
-            request.expert for index, request in enumerate(self.requests) if not state.served >> index & 1
-        )
+        return frozenset(request.expert for index, request in enumerate(self.requests) if not state.served >> index & 1)
 
     def _leaving(self, held: Names, room: int, size: int) -> Iterator[Names]:
         """The smallest sets that have to leave `held` so that `size` fits into `room`; none where it cannot."""

@@ -65,8 +65,8 @@ def make_trace(kind: Kind, names: Sequence[str], spec: TraceSpec, seed: int) -> 
     """A trace over experts called `names`, of which chance says who is popular."""
     random = np.random.default_rng(seed)
     order = random.permutation(len(names))
-    popularity = np.arange(1, len(names) + 1) ** -spec.exponent
-    popularity /= popularity.sum()
+    weights = np.arange(1, len(names) + 1, dtype=np.float64) ** -spec.exponent
+    popularity: Popularity = weights / weights.sum()
     drawn = _DRAWS[kind](random, popularity, spec)
     services = spec.service_s * np.exp(random.normal(0, 0.5, len(drawn)) - 0.125)
     return [

@@ -1,4 +1,4 @@
-"""One device that serves one request at a time: requests, experts, budgets and a policy come in, what happened goes out.
+"""One device that serves one request at a time: a trace, experts and a policy come in, what happened goes out.
 
 The rules, which the optimum keeps as well (`workers.simulator.optimum`):
 - The device serves or loads, never both. A service is not interrupted. All is on disk at the first arrival.
@@ -245,7 +245,7 @@ class _Device:
             self.memory.host[copy.name] = self.now
 
     def _make_room(self, size: int) -> bool:
-        """Drops copies as the policy orders them until `size` fits host memory; False, and nothing is dropped, where it cannot."""
+        """Drops copies in the policy's order until `size` fits host memory; where it cannot, none, and says False."""
         free, leaving = self._host_free(), []
         if free < size:
             for name in self.policy.leaves_host(self.memory, self.now):
