@@ -4,7 +4,7 @@ CONFIG ?= configs/local.yaml
 ROWS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help venv serve test check unit engine lock reference router adapters bench-gateway bench-composition bench-router bench-robustness bench-swap clean
+.PHONY: help venv serve test check unit engine lock reference router adapters bench-gateway bench-composition bench-router bench-robustness bench-swap bench-simulation clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -45,6 +45,9 @@ bench-gateway: venv  ## the gateway beside LiteLLM's proxy, as a table
 
 bench-router: venv  ## what it costs to classify a prompt, as a table
 	@$(PY) -m benchmarks.router
+
+bench-simulation: venv  ## the default memory policy beside FCFS with LRU and the optimum, on 100 traces
+	@$(PY) -m benchmarks.simulation
 
 bench-robustness: venv  ## whether a prompt keeps its category in other words, and what few prompts teach
 	@$(PY) -m benchmarks.robustness

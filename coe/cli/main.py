@@ -19,6 +19,7 @@ from coe.cli.eval_plan import eval_plan
 from coe.cli.eval_router import eval_router
 from coe.cli.feedback import feedback
 from coe.cli.load import load, pin, unload, unpin
+from coe.cli.make_trace import make_trace
 from coe.cli.plan_placement import plan_placement
 from coe.cli.prepare import prepare
 from coe.cli.ps import ps
@@ -28,6 +29,7 @@ from coe.cli.route import route
 from coe.cli.schema import schema
 from coe.cli.select_experts import select_experts
 from coe.cli.serve import serve
+from coe.cli.simulate import simulate
 from coe.cli.train_expert import train_expert
 from coe.cli.train_router import train_router
 from coe.errors import EXPECTED_ERRORS, exit_code
@@ -61,6 +63,8 @@ app.command("refresh-map", rich_help_panel=ROUTER)(refresh_map)
 app.command("rollback-router", rich_help_panel=ROUTER)(rollback_router)
 app.command("train-expert", rich_help_panel=EXPERTS)(train_expert)
 app.command("select-experts", rich_help_panel=EXPERTS)(select_experts)
+app.command("simulate", rich_help_panel=MEMORY)(simulate)
+app.command("make-trace", rich_help_panel=MEMORY)(make_trace)
 app.command("plan-placement", rich_help_panel=MEMORY)(plan_placement)
 app.command("eval-plan", rich_help_panel=PLANS)(eval_plan)
 
