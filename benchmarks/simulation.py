@@ -141,7 +141,7 @@ def _goals(report: Report) -> list[Goal]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--traces", type=int, default=100)
-    parser.add_argument("--requests", type=int, default=10_000, help="of each trace")
+    parser.add_argument("--requests", type=int, default=5_000, help="of each trace")
     parser.add_argument("--first-seed", type=int, default=_FIRST_SEED)
     wanted = parser.parse_args()
     return run(lambda: measure(wanted.traces, wanted.first_seed, wanted.requests), as_markdown, (SimulationError,))

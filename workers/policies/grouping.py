@@ -289,6 +289,9 @@ class Grouping(Policy):
     def prefetch(self, memory: Memory, now: float) -> str | None:
         """What waits and is on disk alone, the oldest head first; else, while there is room, what is asked for most."""
         self._copies_ahead = True
+        if len(memory.host) == len(memory.costs):
+            self._copying = None
+            return None
         free = memory.host_bytes - sum(memory.costs[name].size for name in memory.host)
         name = self._queued_on_disk(memory, free) or self._fits_host(memory, now, free)
         if name is None:

@@ -35,7 +35,7 @@ from workers.policies import Cost
 from workers.simulator.trace import Request
 
 _CELLS = 400
-_ROUNDS = 100
+ROUNDS = 100
 _PATIENCE = 8  # rounds without a better bound before steps get smaller
 _ROUNDING = 1e-9
 
@@ -68,14 +68,18 @@ def load_seconds_bound(
     device_bytes: int,
     host_bytes: int,
     max_wait_s: float,
+    rounds: int = ROUNDS,
 ) -> float:
-    """Seconds of loading that no schedule of `requests`, in order of arrival, goes below that keeps `max_wait_s`."""
+    """Seconds of loading that no schedule of `requests`, in order of arrival, goes below that keeps `max_wait_s`.
+
+    `rounds` of the search for prices: fewer take less time and give a lower bound.
+    """
     asked = {request.expert for request in requests}
     host = {name: experts[name].load_s["host"] for name in asked}
     ahead = {name: experts[name].load_s["disk"] - host[name] for name in asked}
     sizes = {name: float(experts[name].size) for name in asked}
-    loads = _covering(requests, host, sizes, device_bytes, max_wait_s)
-    reads = _covering(requests, ahead, sizes, device_bytes + host_bytes, max_wait_s)
+    loads = _covering(requests, host, sizes, room=device_bytes, max_wait_s=max_wait_s, rounds=rounds)
+    reads = _covering(requests, ahead, sizes, room=device_bytes + host_bytes, max_wait_s=max_wait_s, rounds=rounds)
     channel = requests[-1].t + max_wait_s - requests[0].t if host_bytes else 0.0
     first = _first_reads(requests, host, ahead, max_wait_s) if host_bytes else 0.0
     return (loads + max(0.0, reads - channel, first)) * (1 - _ROUNDING)
@@ -96,9 +100,17 @@ def _first_reads(
 
 
 def _covering(
-    requests: Sequence[Request], costs: Mapping[str, float], sizes: Mapping[str, float], room: int, max_wait_s: float
+    requests: Sequence[Request],
+    costs: Mapping[str, float],
+    sizes: Mapping[str, float],
+    *,
+    room: int,
+    max_wait_s: float,
+    rounds: int,
 ) -> float:
     """The bound of steps 1 and 2 of the proof for any costs of a load."""
+    if sum(sizes.values()) <= room:
+        return math.fsum(costs.values())
     experts = _windows(requests, costs, sizes, max_wait_s)
     span = requests[-1].t - requests[0].t
     if span <= 0:
@@ -107,7 +119,7 @@ def _covering(
     best, prices = _best_constant(experts, edges, room, max_wait_s)
     scale = float(prices.mean())
     step, stalled, tried = 0.3, 0, prices
-    for _ in range(_ROUNDS if scale > 0 else 0):
+    for _ in range(rounds if scale > 0 else 0):
         priced = _under(experts, edges, tried, room)
         if priced.seconds > best:
             best, prices, stalled = priced.seconds, tried, 0

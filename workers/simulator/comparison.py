@@ -28,6 +28,7 @@ TO_OPTIMUM, TO_BASELINE = 1.25, 0.5
 
 _SHARE_OF_SPAN = 0.25  # of a trace that a proposed maximum wait may take, or the end of the trace hides its cost
 _ATTEMPTS = 6
+_ROUNDS = 30  # of the bound, which is searched for thoroughly only in the end
 _ROUNDING = 1e-9
 
 
@@ -60,7 +61,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A maximum wait that was tried. Not held: the ratios are infinite, because they would mean nothing."""
+    """A maximum wait that was tried. A ratio that would mean nothing, or was not worth finding, is infinite."""
 
     max_wait_s: float
     run: Run
@@ -122,11 +123,7 @@ def propose_max_wait(case: Case, baseline: Run) -> float:
         if trial.good:
             return trial.max_wait_s
         tried.append(trial)
-    best = min(
-        tried,
-        key=lambda trial: max(trial.to_baseline / TO_BASELINE, trial.to_optimum / TO_OPTIMUM),
-        default=None,
-    )
+    best = min(tried, key=lambda trial: (trial.to_optimum, trial.to_baseline), default=None)
     return best.max_wait_s if best is not None and best.held else MAX_WAITS_S[2]
 
 
@@ -146,14 +143,18 @@ def _tried(case: Case, baseline: Run, max_wait_s: float) -> Trial:
     run = case.run(Grouping(max_wait_s))
     if not _holds(run, max_wait_s):
         return Trial(max_wait_s, run, math.inf, math.inf)
+    to_baseline = ratio(run.load_seconds, baseline.load_seconds)
+    if to_baseline > TO_BASELINE:
+        return Trial(max_wait_s, run, to_baseline, math.inf)
     bound = load_seconds_bound(
         case.requests,
         case.experts,
         device_bytes=case.device_bytes,
         host_bytes=case.host_bytes,
         max_wait_s=max_wait_s,
+        rounds=_ROUNDS,
     )
-    return Trial(max_wait_s, run, ratio(run.load_seconds, baseline.load_seconds), ratio(run.load_seconds, bound))
+    return Trial(max_wait_s, run, to_baseline, ratio(run.load_seconds, bound))
 
 
 def _holds(run: Run, max_wait_s: float) -> bool:
