@@ -232,7 +232,10 @@ class Admission:
         self.advance()
 
     def _leave(self, expert: str, seconds: float | None) -> None:
-        self._queues.end(expert, self._clock(), seconds)
+        now = self._clock()
+        self._queues.end(expert, now, seconds)
+        if seconds is not None:
+            self._policy.ended(self._homes[expert], seconds, now)
         if self._residency.leaving and not self._residency.leaving & self._memory.running.keys():
             self._idle.set()
         self.advance()

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 from workers.hosted_engine import HostedEngine
 from workers.policies import Cost, Memory
+from workers.residency import UNKNOWN_SIZE
 from workers.spec import ModelSpec, Tier, WorkerSpec
 
 UNLIMITED = 2**62  # bytes
@@ -48,6 +49,10 @@ class Device:
         """See `Mechanism.evict`."""
         await self._by_model[name].park(keep=keep)
 
+    async def copy_bytes(self, name: str) -> int:
+        """See `Mechanism.copy_bytes`."""
+        return await self._by_model[name].copy_bytes(name) or self._sizes[self._by_model[name].name]
+
     async def fetch(self, name: str) -> None:
         """See `Mechanism.fetch`."""
         await self._by_model[name].fetch(name)
@@ -87,7 +92,7 @@ def empty_memory(spec: WorkerSpec) -> Memory:
 
 def _size(spec: WorkerSpec, model: ModelSpec) -> int:
     """Bytes that the model's engine gives back when it makes room; what it takes asleep is kept for it all the time."""
-    return model.device_bytes - (model.asleep_bytes if spec.memory.sleep else 0)
+    return max(UNKNOWN_SIZE, model.device_bytes - (model.asleep_bytes if spec.memory.sleep else 0))
 
 
 def first_residents(spec: WorkerSpec) -> dict[str, str]:

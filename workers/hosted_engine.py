@@ -156,6 +156,10 @@ class HostedEngine:
             self._task = None
             self._on_change()
 
+    async def copy_bytes(self, name: str) -> int | None:
+        """What a copy of the model takes in host memory; None where the engine cannot tell. Raises `SourceError`."""
+        return await self._engine.copy_bytes(name) if self._engine and self.resident else None
+
     def require_reachable(self) -> None:
         """Raises `EngineAwayError` where the engine is neither parked nor serves."""
         if not self.parked:

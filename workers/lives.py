@@ -172,6 +172,12 @@ class OwnEngine:
         assert self.weights is not None, "only a family's engine keeps copies"
         await self.weights.fetch(name, await self._resolved(self.models[name].source))
 
+    async def copy_bytes(self, name: str) -> int | None:
+        """What a copy of the model takes in host memory; None where none is kept. Raises `SourceError`."""
+        if self.weights is None:
+            return None
+        return await self.weights.check(await self._resolved(self.models[name].source))
+
     async def drop(self, name: str) -> None:
         """Forget the copy in host memory. Raises `EngineError`."""
         assert self.weights is not None, "only a family's engine keeps copies"

@@ -25,6 +25,8 @@ _KEPT_REPORTS = 16
 _SHARE_OF_LAST = 0.3  # of the newest load time in the moving average
 _FIRST_RETRY_S = 5.0
 _LONGEST_RETRY_S = 300.0
+UNKNOWN_SIZE = 1
+"""Bytes of what is not limited on the device, until they are measured for a copy in host memory."""
 
 
 class Mechanism(Protocol):
@@ -40,6 +42,10 @@ class Mechanism(Protocol):
 
     def reserved(self) -> int:
         """Bytes of the device that are taken by what is not resident, or not yet."""
+        ...
+
+    async def copy_bytes(self, name: str) -> int:
+        """What a copy of `name` takes in host memory. Raises `WorkerError`."""
         ...
 
     def leaves_copy(self, name: str) -> bool:
@@ -96,6 +102,7 @@ class Residency:
         self._failures: dict[str, LoadFailure] = {}
         self._device_bytes = memory.device_bytes
         self._fetching: asyncio.Task[None] | None = None
+        self._copy_sizes: dict[str, int] = {}
         self._count = 0
 
     def admits(self, name: str) -> bool:
@@ -241,17 +248,28 @@ class Residency:
         kept: dict[str, int] = {}
         order = [name for name in self._policy.leaves_host(memory, self._clock()) if name not in names]
         for name in names:
-            size = memory.costs[name].size
-            others = {other: memory.costs[other].size for other in memory.host if other != name}
+            size = await self._copy_bytes(name)
+            others = {other: self._copy_sizes[other] for other in memory.host if other != name}
             taken = sum((others | kept).values())
             while order and taken + size > memory.host_bytes:
                 victim = order.pop(0)
                 await self._mechanism.drop(victim)
                 memory.host.pop(victim, None)
-                taken -= memory.costs[victim].size
+                taken -= self._copy_sizes[victim]
             if taken + size <= memory.host_bytes:
                 kept[name] = size
         return set(kept)
+
+    async def _copy_bytes(self, name: str) -> int:
+        """Measured at the first time, because what a device sets aside for an expert may be more than its weights."""
+        if not self.memory.host_bytes:
+            return self.memory.costs[name].size
+        if name not in self._copy_sizes:
+            size = self._copy_sizes[name] = await self._mechanism.copy_bytes(name)
+            cost = self.memory.costs[name]
+            if cost.size == UNKNOWN_SIZE:
+                self.memory.costs = {**self.memory.costs, name: replace(cost, size=size)}
+        return self._copy_sizes[name]
 
     def _note(self, swap: Swap, tier: Tier, seconds: float, error: WorkerError | None) -> None:
         self._count += 1

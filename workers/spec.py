@@ -125,7 +125,7 @@ class MemorySpec:
     policy: str = "default"
     quantum_s: float | None = None
     max_wait_s: float | None = None
-    swaps_per_minute: float | None = None
+    swaps_per_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -199,7 +199,7 @@ class ExpertWorker:
                 on_change=self._engine_changed,
             )
             self._hosts.append(host)
-        policy = make_policy(spec.memory)
+        policy = make_policy(spec.memory, spec.max_running)
         residency = Residency(empty_memory(spec), Device(spec, self._hosts), policy, on_change=self._changed.set)
         limits = Limits(max_running=spec.max_running, max_queued=spec.max_queued, queue_timeout_s=spec.queue_timeout_s)
         homes = {expert.name: expert.model for expert in spec.experts}

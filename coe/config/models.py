@@ -175,7 +175,7 @@ class MemoryConfig(Section):
     """Seconds that a model may be served while others wait for its place; chosen by the policy where absent."""
     max_wait_s: float | None = Field(None, gt=0)
     """Longest wait for a model's turn that the policy plans with; chosen by the policy where absent."""
-    swaps_per_minute: float | None = Field(None, gt=0)
+    swaps_per_minute: int | None = Field(None, ge=1)
     """Most changes of what is resident, unless a request would wait longer than `max_wait_s`."""
 
 

@@ -32,6 +32,9 @@ class ScriptedMechanism:
     def reserved(self) -> int:
         return 0
 
+    async def copy_bytes(self, name: str) -> int:
+        return self.memory.costs[name].size
+
     def leaves_copy(self, name: str) -> bool:
         return name in self.sleepers
 

@@ -36,7 +36,7 @@ class Scene:
         self.mechanism = ScriptedMechanism(memory)
         self.mechanism.truth.update(resident)
         self.mechanism.runs = memory.running.keys
-        chosen = make_policy(MemorySpec(policy=policy, quantum_s=10, max_wait_s=60))
+        chosen = make_policy(MemorySpec(policy=policy, quantum_s=10, max_wait_s=60), slots=2)
         clock = asyncio.get_running_loop().time
         self.residency = Residency(memory, self.mechanism, chosen, clock=clock)
         homes = {name: name for name in memory.costs} | {"a2": "a"}
@@ -98,7 +98,7 @@ def test_what_runs_ends_before_its_weights_leave(run: Run) -> None:
 
 def test_a_copy_in_host_memory_makes_the_next_swap_quick(run: Run) -> None:
     async def scene() -> None:
-        scene = Scene(memory(host=2), resident="a")
+        scene = Scene(memory(host=2), resident="a", policy="fcfs-lru")  # which copies nothing ahead
         for expert in "bab":
             await scene.request(expert)
         assert [tier for _, _, tier in scene.mechanism.swaps] == ["disk", "disk", "host"]

@@ -13,7 +13,7 @@ import aiohttp
 import psutil
 import pytest
 
-from tests.workers.weights.checkpoint_files import cut_off, poison, write_checkpoint
+from tests.workers.weights.checkpoint_files import WEIGHTS, cut_off, poison, write_checkpoint
 from tests.workers.weights.scripted_weights import records, spoil
 from workers.engine import ENGINE_URL
 from workers.errors import CheckpointRefusedError, NotUnloadableError
@@ -127,9 +127,10 @@ async def test_an_answer_is_never_cut_off_by_a_swap(start: StartWorker, client: 
 
 
 async def test_copies_in_host_memory_stay_within_their_budget(
-    start: StartWorker, client: aiohttp.ClientSession
+    start: StartWorker, client: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
-    worker = await start("poet", "cook", "judge", memory=MemorySpec(host_bytes=2 * GIB))
+    size = (write_checkpoint(tmp_path / "poet") / WEIGHTS).stat().st_size
+    worker = await start("poet", "cook", "judge", memory=MemorySpec(host_bytes=int(2.5 * size)))
     for name in ("cook", "judge", "poet", "cook"):
         assert await who(client, worker, name) == name
         residency = worker._residency

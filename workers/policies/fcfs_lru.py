@@ -25,11 +25,12 @@ class FcfsLru(Policy):
     @override
     def choose(self, memory: Memory, now: float) -> Choice:
         """Serves the request that came first, after the swap that it needs."""
-        if not memory.queues:
+        heads = {name: queue[0] for name, queue in memory.queues.items() if name not in memory.full}
+        if not heads:
             return Wait()
-        name = min(memory.queues, key=lambda waiting: memory.queues[waiting][0])
+        name = min(heads, key=heads.__getitem__)
         if name in memory.resident:
-            return Wait() if name in memory.full else Serve(name)
+            return Serve(name)
         evicted = memory.evicted_for(name, [other for other in memory.resident if other not in memory.pinned])
         return Wait() if evicted is None else Swap(name, evicted)
 

@@ -46,6 +46,7 @@ class Grouping(Policy):
             waiting; infinity: as long as something resident is asked for.
         max_swaps_per_minute: of loads that only save waiting; the maximum wait goes before it. None: any number.
         slots: requests of one expert that run at once.
+        idles: whether a device on which nothing runs waits for more requests, too, before it loads.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Grouping(Policy):
         quantum_s: float = math.inf,
         max_swaps_per_minute: int | None = None,
         slots: int = 1,
+        idles: bool = True,
     ) -> None:
         if not max_wait_s > 0:
             raise ValueError(f"the maximum wait must be above 0 s, not {max_wait_s}")
@@ -64,6 +66,7 @@ class Grouping(Policy):
         self._quantum_s = quantum_s
         self._max_swaps = max_swaps_per_minute
         self._slots = slots
+        self._idles = idles
         self._demand = Demand(_HALF_LIVES * max_wait_s)
         self._service_s = self._service_var = self._service_max = 0.0
         self._swaps: deque[float] = deque(maxlen=max_swaps_per_minute)
@@ -127,10 +130,14 @@ class Grouping(Policy):
         choice = self._urgent(memory, now, heads, ready) if urgent else None
         if choice is not None:
             return choice
+        if urgent:  # but nothing can be done now, until something happens
+            self._calm_until = -math.inf
+            if ready is not None:
+                return self._serve(ready)
+            copied_at = self._copying[1] if self._copying is not None else math.inf
+            return Wait(copied_at if copied_at > now else math.inf)
         self._calm_until = min(slack, now + self._max_wait_s / 8)
-        if urgent:  # but nothing can be done now
-            self._calm_until = self._copying[1] if self._copying is not None else math.inf
-        elif ready is None or now >= self._loaded_at + self._quantum_s:
+        if ready is None or now >= self._loaded_at + self._quantum_s:
             choice = self._worth(memory, now, heads, work)
             if choice is not None:
                 return choice
@@ -186,13 +193,14 @@ class Grouping(Policy):
         filling = not self._filled
         free = memory.device_bytes - sum(memory.costs[name].size for name in memory.resident) if filling else 0
         behind = work > _BACKLOG * self._max_wait_s
+        patience = self._patience if self._idles or memory.running else 0.0
         capped = self._capped(now)
         worth: list[tuple[float, str]] = []
         for _, name in heads:
             if name in memory.resident or self._comes_to_host(memory, name, now):
                 continue
             queue, load_s = memory.queues[name], memory.load_s(name)
-            waited, due = len(queue) * now - sum(queue), self._patience * load_s
+            waited, due = len(queue) * now - sum(queue), patience * load_s
             if memory.costs[name].size <= free or ((behind or waited >= due) and not capped):
                 worth.append((waited / max(load_s, _INSTANT), name))
             elif due < math.inf:
