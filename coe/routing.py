@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from coe.alternatives import Alternative, Alternatives
 from coe.config.load import LoadedConfig
@@ -21,6 +22,10 @@ from routers.router import CategoryRouter, Classification
 from workers.sources import resolve
 
 log = get_logger("coe.routing")
+
+ChosenBy: TypeAlias = Literal["configuration", "map", "prompt", "abstention", "default"]
+"""What named an expert: `router.map`; the map that the router learned; its choice prompt by prompt; that it would not
+decide, or that nothing names an expert for the category, which both leave the general one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +47,14 @@ class RouterCard:
 class Routed:
     """What was decided of one prompt, and the router that decided it.
 
-    `alternatives`: who may answer instead where that saves a swap, the best first; `router.resident` asks for them.
+    `chosen_by`: what named the expert. `alternatives`: who may answer instead where that saves a swap, the best first; `router.resident` asks for them.
     """
 
     classification: Classification
     expert: str
     router_card: RouterCard
     alternatives: tuple[Alternative, ...] = ()
+    chosen_by: ChosenBy = "map"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +77,18 @@ class Routing:
     def route(self, turns: Sequence[str]) -> Routed:
         """Decides on what the user said, `turns`, last. Blocks for the encoder's time. Thread-safe."""
         found = self.router.classify_turns(turns)
-        expert = self._expert(found)
+        expert, chosen_by = self._expert(found)
         near = self.alternatives.of(found, expert) if self.alternatives else ()
-        return Routed(found, expert, self.card, near)
+        return Routed(found, expert, self.card, near, chosen_by)
 
-    def _expert(self, found: Classification) -> str:
+    def _expert(self, found: Classification) -> tuple[str, ChosenBy]:
         if found.abstained:
-            return self.general
-        return self.overrides.get(found.category) or found.expert or self.general
+            return self.general, "abstention"
+        if configured := self.overrides.get(found.category):
+            return configured, "configuration"
+        if found.expert:
+            return found.expert, "prompt" if self.router.chooses_by_prompt else "map"
+        return self.general, "default"
 
 
 def load_routing(loaded: LoadedConfig, cache_dir: Path) -> Routing:

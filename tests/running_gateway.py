@@ -23,6 +23,7 @@ from coe.gateway.admin import AdminGuard
 from coe.gateway.app import build_app
 from coe.gateway.chat import ChatEndpoint, ChatLimits
 from coe.gateway.decision import Decider, PromptRouter
+from coe.gateway.decisions_page import DecisionsPage
 from coe.gateway.demand_counter import DemandCounter
 from coe.gateway.drift_watch import DriftWatch
 from coe.gateway.feedback import FeedbackPage
@@ -49,6 +50,7 @@ from workers.spec import LoadReport, WorkerReport
 TOKEN = "token-of-the-tests"
 EXPERTS = ("generalist", "poet")
 GENERAL = "generalist"
+CARDS = tuple(ExpertCard(name, f"The {name}.", 0.135) for name in EXPERTS)
 PROBABILITIES = {"poetry": 0.9, "law": 0.1}
 ROUTER = RouterCard("0123456789ab", ("law", "poetry"), 0.05)
 
@@ -165,7 +167,10 @@ class RunningGateway:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Of one gateway. `router`: another one than the scripted classifier; `host`: what it says that it listens on."""
+    """Of one gateway. `router`: another one than the scripted classifier; `host`: what it says that it listens on.
+
+    `cards`: of the experts that it has.
+    """
 
     timeout_s: float = 20.0
     ping_interval_s: float = 10.0
@@ -177,6 +182,7 @@ class Settings:
     router: PromptRouter | None = None
     host: str = "127.0.0.1"
     admin_key: str | None = None
+    cards: Sequence[ExpertCard] = CARDS
 
 
 MakeReport = Callable[..., WorkerReport]
@@ -194,20 +200,21 @@ async def enter_gateway(
     fleet = Fleet([source])
     await fleet.refresh()
     store = ResponseCache(redis, uuid.uuid4().hex, cache.ttl_s, cache.max_answer_kb * 1024)
+    names = tuple(card.name for card in settings.cards)
     experts = {
-        name: CachedExpert(WorkerExpert(name, fleet, session, TOKEN), store, cache.mode, name, None) for name in EXPERTS
+        name: CachedExpert(WorkerExpert(name, fleet, session, TOKEN), store, cache.mode, name, None) for name in names
     }
-    decider = Decider(router, EXPERTS, GENERAL, fleet)
+    decider = Decider(router, names, GENERAL, fleet)
     limits = ChatLimits(settings.max_body_bytes, settings.max_concurrent, settings.ping_interval_s)
     namespace, kept = uuid.uuid4().hex, settings.log
     counts, swaps = DemandCounts(redis, namespace), SwapLog(redis, namespace)
     demand = DemandCounter(counts)
     chat = ChatEndpoint(decider, Executor(experts), limits, demand)
-    cards = [ExpertCard(name, f"The {name}.", 0.135) for name in EXPERTS]
-    pages = Pages(decider, fleet, cards, GENERAL, settings.max_body_bytes)
+    pages = Pages(decider, fleet, settings.cards, GENERAL, settings.max_body_bytes)
     control = ScriptedControl()
     key = SecretStr(settings.admin_key) if settings.admin_key else None
-    loading = LoadPages(control, fleet, EXPERTS, GENERAL, AdminGuard(settings.host, key))
+    guard = AdminGuard(settings.host, key)
+    loading = LoadPages(control, fleet, names, GENERAL, guard)
     decisions = DecisionLog(redis, namespace, kept.keep_h * 3600, kept.max_prompts)
     outcomes = OutcomeLog(redis, namespace, kept.keep_h * 3600, kept.max_outcomes)
     drift = DriftWatch(DriftBaselines(redis, namespace), settings.drift_window, 0.001)
@@ -221,6 +228,7 @@ async def enter_gateway(
         feedback=FeedbackPage(decisions, outcomes, settings.max_body_bytes),
         router=RouterPage(router, drift),
         memory=MemoryPages(swaps, counts),
+        decisions=DecisionsPage(decisions, guard),
         observer=observer,
     )
     url = await stack.enter_async_context(_served(app))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -76,6 +76,24 @@ class ScriptedWorker:
 
         async def play(request: web.Request, _: dict[str, Any]) -> web.StreamResponse:
             return await _stream(request, pieces)
+
+        self._play = play
+
+    def says(self, answers: Mapping[str, str], pause_s: float) -> None:
+        """Streams the answer of each model word by word, with a pause before each."""
+
+        async def play(request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
+            model = asked["model"]
+            words = answers[model].split(" ")
+            headers = {"x-coe-swap-ms": f"{self.swap_ms:.1f}"}
+            response = await _begin(request, (), headers=headers)
+            for place, word in enumerate(words):
+                await asyncio.sleep(pause_s)
+                await response.write(chunk(model, word if place == 0 else f" {word}"))
+            counts = {"prompt_tokens": 41, "completion_tokens": len(words), "total_tokens": 41 + len(words)}
+            await response.write(b"data: " + compact({"id": "c", "model": model, "choices": [], "usage": counts}))
+            await response.write(b"\n\n" + DONE)
+            return response
 
         self._play = play
 

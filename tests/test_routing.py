@@ -40,6 +40,7 @@ def test_the_shipped_map_leads_to_the_shipped_adapters(local: LoadedConfig, rout
     assert find_mismatches(local.config, routing.router) == []
     routed = routing.route((PYTHON,))
     assert (routed.classification.category, routed.expert) == ("python", "python-writer")
+    assert routed.chosen_by == "configuration"
     assert routed.router_card == routing.card
 
 
@@ -47,8 +48,10 @@ def test_the_configuration_goes_over_what_the_router_learned(routing: Routing, r
     learned = router.with_map(ExpertMap("clerk", {"python": "clerk"}, {"clerk": None}))
     with_entry = replace(routing, router=learned)
     assert with_entry.route((PYTHON,)).expert == "python-writer"
-    assert replace(with_entry, overrides={}).route((PYTHON,)).expert == "clerk"
-    assert replace(routing, overrides={}).route((PYTHON,)).expert == routing.general
+    by_map = replace(with_entry, overrides={}).route((PYTHON,))
+    assert (by_map.expert, by_map.chosen_by) == ("clerk", "map")
+    by_nothing = replace(routing, overrides={}).route((PYTHON,))
+    assert (by_nothing.expert, by_nothing.chosen_by) == (routing.general, "default")
 
 
 def test_what_the_router_will_not_decide_goes_to_the_configured_general(routing: Routing) -> None:
@@ -56,6 +59,7 @@ def test_what_the_router_will_not_decide_goes_to_the_configured_general(routing:
     strict = replace(parts, abstention=replace(parts.abstention, calibration=parts.abstention.calibration + 1e3))
     routed = replace(routing, router=CategoryRouter(strict, routing.router.encoder)).route((PYTHON,))
     assert routed.classification.abstained
+    assert routed.chosen_by == "abstention"
     assert routed.expert == routing.general == "generalist"
 
 

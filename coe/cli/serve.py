@@ -82,7 +82,7 @@ def _run(config: Path) -> None:
 
 def _greeting(url: str) -> str:
     return (
-        f"\ncoe is ready at {url} (Ctrl-C stops it). Try:\n\n"
+        f"\ncoe is ready at {url} (Ctrl-C stops it). Open {url}/ui in a browser, or try:\n\n"
         f"curl -i {url}/v1/chat/completions -H 'content-type: application/json' \\\n"
         """  -d '{"model": "coe", "messages": [{"role": "user", "content": "How many are 3 boxes of 12 eggs?"}]}'\n"""
     )

@@ -38,6 +38,14 @@ class AdminGuard:
                 status=403,
             )
 
+    def permits(self, headers: Headers) -> bool:
+        """Whether `check` would let them in."""
+        try:
+            self.check(headers)
+        except InvalidRequestError:
+            return False
+        return True
+
     @staticmethod
     def _check_key(sent: str, key: bytes) -> None:
         given = sent[len(SCHEME) :].strip() if sent.lower().startswith(SCHEME) else ""

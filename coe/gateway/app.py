@@ -8,12 +8,14 @@ from starlette.types import ASGIApp
 
 from coe.gateway.chat import ChatEndpoint
 from coe.gateway.envelope import Envelope
+from coe.gateway.decisions_page import DecisionsPage
 from coe.gateway.feedback import FeedbackPage
 from coe.gateway.loading import LoadPages
 from coe.gateway.memory_pages import MemoryPages
 from coe.gateway.observer import DecisionObserver
 from coe.gateway.pages import Pages
 from coe.gateway.router_page import RouterPage
+from coe.ui.page import UiPage
 
 
 def build_app(
@@ -25,6 +27,7 @@ def build_app(
     feedback: FeedbackPage,
     router: RouterPage,
     memory: MemoryPages,
+    decisions: DecisionsPage,
     observer: DecisionObserver,
     repeats_id: bool = True,
 ) -> ASGIApp:
@@ -38,9 +41,11 @@ def build_app(
         feedback: the endpoint that takes scores.
         router: the endpoint that shows the router and its drift.
         memory: the endpoints that show swaps and demand.
+        decisions: the endpoint that shows what was decided lately.
         observer: sees every exchange when it is over.
         repeats_id: add `x-request-id` to replies; off under Ray Serve, which adds it.
     """
+    ui = UiPage()
     routes = [
         Route("/v1/chat/completions", chat, methods=["POST"]),
         Route("/v1/models", pages.models, methods=["GET"]),
@@ -54,10 +59,13 @@ def build_app(
         Route("/v1/experts/{name}/unpin", loading.unpin, methods=["POST"]),
         Route("/v1/swaps", memory.swaps, methods=["GET"]),
         Route("/v1/demand", memory.demand, methods=["GET"]),
+        Route("/v1/decisions", decisions.decisions, methods=["GET"]),
         Route("/v1/workers", pages.workers, methods=["GET"]),
         Route("/health", pages.health, methods=["GET"]),
         Route("/ready", pages.ready, methods=["GET"]),
         Route("/metrics", pages.metrics, methods=["GET"]),
+        Route("/ui", ui.folder, methods=["GET"]),
+        Route("/ui/{name:path}", ui.file, methods=["GET"]),
     ]
     return Envelope(_Inner(routes), timeout_s, observer.note, repeats_id=repeats_id)
 

@@ -22,6 +22,7 @@ from coe.gateway.admin import AdminGuard
 from coe.gateway.app import build_app
 from coe.gateway.chat import ChatEndpoint, ChatLimits
 from coe.gateway.decision import Decider, PromptRouter
+from coe.gateway.decisions_page import DecisionsPage
 from coe.gateway.demand_counter import DemandCounter
 from coe.gateway.drift_watch import DriftWatch
 from coe.gateway.feedback import FeedbackPage
@@ -106,6 +107,7 @@ def assemble_gateway(
         feedback=FeedbackPage(decisions, outcomes, max_body),
         router=RouterPage(router, drift),
         memory=MemoryPages(SwapLog(redis, config.redis.namespace), counts),
+        decisions=DecisionsPage(decisions, guard),
         observer=observer,
         repeats_id=False,
     )

@@ -11,7 +11,7 @@ from coe.alternatives import Alternative
 from coe.errors import ModelNotFoundError
 from coe.plan.executor import Plan, Single
 from coe.plan.request import JsonValue
-from coe.routing import Routed, RouterCard
+from coe.routing import ChosenBy, Routed, RouterCard
 from coe.telemetry.metrics import ABSTENTIONS, RESIDENT_ROUTED, ROUTE_SECONDS, ROUTES
 from routers.abstention import GENERAL
 from routers.prompts import user_turns
@@ -55,6 +55,8 @@ class Decision:
         router_card: of the router that decided; None where nothing was classified.
         instead_of: the expert that the router named, where a resident one was taken; None where it was not.
         score_loss: by how much the expected score of that one is above that of `expert`.
+        chosen_by: what named the expert, before one was taken instead; None where the client did.
+        in_scope: in (0, 1], the share of in-scope prompts that are no more at home; None where nothing was classified.
     """
 
     plan: Plan
@@ -67,6 +69,8 @@ class Decision:
     router_card: RouterCard | None
     instead_of: str | None = None
     score_loss: float = 0.0
+    chosen_by: ChosenBy | None = None
+    in_scope: float | None = None
 
     @property
     def wanted(self) -> str:
@@ -115,10 +119,12 @@ class Decider:
             turns = user_turns(messages)
         except ValueError:  # nothing to classify: images alone, or no user message
             undecidable = Classification(GENERAL, 0.0, abstained=True, in_scope=0.0, probabilities={})
-            return self._decision(undecidable, self._general, None, started)
+            return self._decision(undecidable, self._general, None, started, "abstention")
         routed = await self._router.route(turns)
         taken = self._resident_instead(routed) if routed.alternatives else None
-        return self._decision(routed.classification, routed.expert, routed.router_card, started, taken)
+        return self._decision(
+            routed.classification, routed.expert, routed.router_card, started, routed.chosen_by, taken
+        )
 
     def _resident_instead(self, routed: Routed) -> Alternative | None:
         """Who saves a swap at the smallest loss; None where the named expert is resident or nobody else has room."""
@@ -132,6 +138,7 @@ class Decider:
         named: str,
         card: RouterCard | None,
         started: float,
+        chosen_by: ChosenBy,
         taken: Alternative | None = None,
     ) -> Decision:
         expert = taken.expert if taken else named
@@ -153,4 +160,6 @@ class Decider:
             router_card=card,
             instead_of=named if taken else None,
             score_loss=taken.score_loss if taken else 0.0,
+            chosen_by=chosen_by,
+            in_scope=found.in_scope if card else None,
         )

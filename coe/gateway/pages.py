@@ -67,9 +67,13 @@ class Pages:
                 "confidence": decision.confidence,
                 "abstained": decision.abstained,
                 "expert": decision.expert,
+                "chosen_by": decision.chosen_by,
                 "instead_of": decision.instead_of,
+                "score_loss": decision.score_loss,
                 "plan": decision.plan.label,
                 "probabilities": dict(decision.probabilities),
+                "in_scope": decision.in_scope,
+                "reject_rate": decision.router_card.reject_rate if decision.router_card else None,
                 "router_ms": decision.router_ms,
                 "router_version": decision.router_version,
             }

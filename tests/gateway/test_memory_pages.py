@@ -51,7 +51,7 @@ async def test_a_read_that_hangs_is_given_up(
     async def hang(*_: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("coe.gateway.memory_pages.READ_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("coe.gateway.stored.READ_TIMEOUT_S", 0.05)
     monkeypatch.setattr(SwapLog, "latest", hang)
     gateway = await start_gateway(redis=redis)
     assert (await gateway.get("/v1/swaps")).status == 503

@@ -35,9 +35,13 @@ async def test_route_decides_and_runs_nothing(gateway: RunningGateway, worker: S
         "confidence": 0.9,
         "abstained": False,
         "expert": "poet",
+        "chosen_by": "map",
         "instead_of": None,
+        "score_loss": 0.0,
         "plan": "single",
         "probabilities": {"poetry": 0.9, "law": 0.1},
+        "in_scope": 0.9,
+        "reject_rate": ROUTER.reject_rate,
         "router_version": ROUTER.version,
     }
     assert reply.headers["x-coe-expert"] == "poet"
@@ -45,6 +49,13 @@ async def test_route_decides_and_runs_nothing(gateway: RunningGateway, worker: S
     abstained = (await gateway.post("/v1/route", {"messages": messages})).json()
     assert (abstained["category"], abstained["expert"], abstained["abstained"]) == ("general", "generalist", True)
     assert worker.asked == []
+
+
+async def test_route_says_of_messages_without_text_that_nothing_was_classified(gateway: RunningGateway) -> None:
+    messages = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]
+    decision = (await gateway.post("/v1/route", {"messages": messages})).json()
+    assert (decision["chosen_by"], decision["abstained"]) == ("abstention", True)
+    assert (decision["in_scope"], decision["reject_rate"], decision["probabilities"]) == (None, None, {})
 
 
 async def test_health_says_that_the_process_is_up(start_gateway: StartGateway) -> None:

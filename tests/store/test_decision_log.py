@@ -5,7 +5,7 @@ import pytest
 from redis.asyncio import Redis
 
 from coe.store.client import STORE_ERRORS
-from coe.store.decision_log import DecisionLog, LoggedDecision
+from coe.store.decision_log import MAX_RECENT, DecisionLog, LoggedDecision
 
 DECISION = LoggedDecision(
     request_id="r-1",
@@ -59,6 +59,40 @@ async def test_what_another_version_wrote_is_not_found(log: DecisionLog, redis: 
     assert await log.find("r-1") is None
 
 
+async def test_the_latest_come_the_newest_first_whichever_batch_they_were_in(log: DecisionLog) -> None:
+    one, two, three = (replace(DECISION, request_id=f"r-{n}", at=DECISION.at + n) for n in (1, 2, 3))
+    await log.write([one, three])
+    await log.write([two])
+    assert await log.latest(10) == [three, two, one]
+    assert await log.latest(2) == [three, two]
+
+
+async def test_of_the_latest_each_id_comes_once(log: DecisionLog) -> None:
+    later = replace(DECISION, expert="generalist")
+    await log.write([DECISION, REJECTED])
+    await log.write([later])
+    assert {decision.request_id: decision.expert for decision in await log.latest(10)} == {
+        "r-1": "generalist",
+        "r-2": "generalist",
+    }
+    assert await log.latest(10) == [later, REJECTED]
+
+
+async def test_what_is_forgotten_is_not_among_the_latest(redis: Redis, namespace: str) -> None:
+    await DecisionLog(redis, namespace, keep_s=0.05, max_prompts=10).write([DECISION])
+    kept = DecisionLog(redis, namespace, keep_s=60, max_prompts=10)
+    await kept.write([REJECTED])
+    await asyncio.sleep(0.1)
+    assert await kept.latest(10) == [REJECTED]
+
+
+async def test_the_list_of_the_latest_is_bounded(log: DecisionLog, redis: Redis, namespace: str) -> None:
+    for start in range(0, MAX_RECENT + 100, 100):
+        await log.write([replace(DECISION, request_id=str(n), at=n) for n in range(start, start + 100)])
+    assert await redis.llen(f"{namespace}:decisions:recent") == MAX_RECENT
+    assert (await log.latest(1))[0].request_id == str(MAX_RECENT + 99)
+
+
 async def test_texts_of_abstained_prompts_are_kept_apart(log: DecisionLog) -> None:
     await log.write(
         [
@@ -93,5 +127,7 @@ async def test_redis_away_is_one_of_the_store_errors(absent_redis: Redis) -> Non
         await log.write([DECISION])
     with pytest.raises(STORE_ERRORS):
         await log.find("r-1")
+    with pytest.raises(STORE_ERRORS):
+        await log.latest(1)
     with pytest.raises(STORE_ERRORS):
         await log.rejected_prompts(1)
