@@ -47,7 +47,8 @@ class RouterCard:
 class Routed:
     """What was decided of one prompt, and the router that decided it.
 
-    `chosen_by`: what named the expert. `alternatives`: who may answer instead where that saves a swap, the best first; `router.resident` asks for them.
+    `chosen_by`: what named the expert. `alternatives`: who may answer instead where that saves a swap, the best first;
+    `router.resident` asks for them.
     """
 
     classification: Classification

@@ -7,8 +7,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from coe.gateway.chat import ChatEndpoint
-from coe.gateway.envelope import Envelope
 from coe.gateway.decisions_page import DecisionsPage
+from coe.gateway.envelope import Envelope
 from coe.gateway.feedback import FeedbackPage
 from coe.gateway.loading import LoadPages
 from coe.gateway.memory_pages import MemoryPages

@@ -119,11 +119,11 @@ class Decider:
             turns = user_turns(messages)
         except ValueError:  # nothing to classify: images alone, or no user message
             undecidable = Classification(GENERAL, 0.0, abstained=True, in_scope=0.0, probabilities={})
-            return self._decision(undecidable, self._general, None, started, "abstention")
+            return self._decision(undecidable, self._general, None, started, chosen_by="abstention")
         routed = await self._router.route(turns)
         taken = self._resident_instead(routed) if routed.alternatives else None
         return self._decision(
-            routed.classification, routed.expert, routed.router_card, started, routed.chosen_by, taken
+            routed.classification, routed.expert, routed.router_card, started, taken, chosen_by=routed.chosen_by
         )
 
     def _resident_instead(self, routed: Routed) -> Alternative | None:
@@ -138,8 +138,9 @@ class Decider:
         named: str,
         card: RouterCard | None,
         started: float,
-        chosen_by: ChosenBy,
         taken: Alternative | None = None,
+        *,
+        chosen_by: ChosenBy,
     ) -> Decision:
         expert = taken.expert if taken else named
         seconds = time.perf_counter() - started

@@ -1,7 +1,7 @@
 """Routing decisions in Redis by request id, for a time, so that a score that comes later finds what it is about.
 
-A list names the latest of them. Beside them a stream of the prompts that the router would not decide, where their texts may be kept at all: whoever
-writes a decision with its text has asked the configuration.
+A list names the latest of them. Beside them a stream of the prompts that the router would not decide, where their texts
+may be kept at all: whoever writes a decision with its text has asked the configuration.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class _File:
 
 
 class UiPage:
-    """Starlette endpoints. The files are read once, when it is made: they are small, and no request waits for a disk."""
+    """Starlette endpoints. The files are read once, at its making: they are few, and no request waits for a disk."""
 
     def __init__(self) -> None:
         self._files = {

@@ -19,6 +19,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+PROBES = Path(__file__).with_name("probes.js")
 SOON_S = 10.0
 FLAGS = (
     "--headless=new",
@@ -70,8 +71,8 @@ class Browser:
     def forget(self) -> None:
         """Leaves the page, and what was said and asked so far."""
         self._driver.get("about:blank")
-        self._driver.get_log("browser")
-        self._driver.get_log("performance")
+        self._log("browser")
+        self._log("performance")
 
     def find(self, selector: str) -> WebElement:
         """The first element that fits, shown or not."""
@@ -88,6 +89,10 @@ class Browser:
     def run(self, script: str, *arguments: object) -> Any:
         """The value of JavaScript, as in the body of a function."""
         return self._driver.execute_script(script, *arguments)
+
+    def probe(self, name: str, *arguments: object) -> Any:
+        """The value of a function of probes.js."""
+        return self.run(f"{PROBES.read_text()}\nreturn {name}(...arguments)", *arguments)
 
     def until(self, condition: Callable[[], object]) -> None:
         wait = WebDriverWait(self._driver, SOON_S, 0.05, ignored_exceptions=[StaleElementReferenceException])
@@ -115,13 +120,18 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """Warnings and errors on the console since the last call, refused requests among them."""
-        return [entry["message"] for entry in self._driver.get_log("browser") if entry["level"] in {"WARNING", "SEVERE"}]
+        return [entry["message"] for entry in self._log("browser") if entry["level"] in {"WARNING", "SEVERE"}]
 
     def hosts_asked(self) -> set[str]:
         """Of the requests that pages have made since the last call."""
-        events = (json.loads(entry["message"])["message"] for entry in self._driver.get_log("performance"))
+        events = (json.loads(entry["message"])["message"] for entry in self._log("performance"))
         urls = (str(_asked(event)) for event in events if event["method"] == "Network.requestWillBeSent")
         return {urlsplit(url).netloc for url in urls if url.startswith(("http", "ws"))}
+
+    def _log(self, kind: str) -> list[dict[str, Any]]:
+        """What was added since the last call."""
+        entries: list[dict[str, Any]] = self._driver.get_log(kind)  # type: ignore[no-untyped-call]  # selenium's gap
+        return entries
 
 
 def _asked(event: Mapping[str, Any]) -> object:

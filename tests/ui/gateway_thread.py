@@ -74,5 +74,3 @@ def serving(redis_url: str, make_reports: MakeReports, settings: Settings) -> It
         started[0].loop.call_soon_threadsafe(stop.set)
         thread.join(timeout=20)
         assert not thread.is_alive()
-
-

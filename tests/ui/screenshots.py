@@ -1,4 +1,4 @@
-"""The pictures of docs/images: a gateway with the shipped router over scripted workers, or a running service, in; PNGs out.
+"""The pictures of docs/images: in comes a gateway with the shipped router over scripted workers, or a running service.
 
 What the workers hold and answer here is made up; the decisions are the router's own.
 """
@@ -10,7 +10,7 @@ import io
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,7 +34,7 @@ MOST_BYTES = 150_000
 QUESTION = "A box holds 12 eggs. Tom has 3 boxes and eats 5 eggs. How many are left?"
 FOLLOW_UP = "employees(id, name, salary): list the names of those who earn more than 4000."
 INSPECTED = "Translate this sentence into French: the library opens at nine."
-WIDE, PHONE = (1180, 860), (360, 780)
+WIDE, TALL, PHONE = (1180, 860), (1180, 1120), (360, 780)
 
 
 def main() -> int:
@@ -47,19 +47,22 @@ def main() -> int:
         sys.stderr.write("There is no Chromium with its driver here; on Debian: apt install chromium chromium-driver\n")
         return 1
     given.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, _service(given.url, Path(folder)) as url:
-        with browsing(*found, Path(folder) / "profile") as browser:
-            for name, picture in _pictures(browser, url):
-                _keep(given.out / f"{name}.png", picture)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _service(given.url, Path(folder)) as url,
+        browsing(*found, Path(folder) / "profile") as browser,
+    ):
+        for name, picture in _pictures(browser, url):
+            _keep(given.out / f"{name}.png", picture)
     return 0
 
 
 def _pictures(browser: Browser, url: str) -> Iterator[tuple[str, bytes]]:
     schemes: tuple[Scheme, Scheme] = ("light", "dark")
-    browser.looks(*WIDE, "light", scale=2)
+    browser.looks(*TALL, "light", scale=2)
     _ask(browser, url)
     for scheme in schemes:
-        browser.looks(*WIDE, scheme, scale=2)
+        browser.looks(*TALL, scheme, scale=2)
         yield f"playground-{scheme}", browser.screenshot()
     browser.looks(*PHONE, "light", scale=2)
     browser.run("document.querySelector('#conversation').scrollIntoView()")
@@ -72,7 +75,7 @@ def _pictures(browser: Browser, url: str) -> Iterator[tuple[str, bytes]]:
     yield "route-phone", browser.screenshot()
     for section in ("experts", "decisions"):
         browser.open(f"{url}/ui/#{section}")
-        browser.until(lambda section=section: browser.all(f"#{section}-table tbody tr"))
+        _wait_for(browser, f"#{section}-table tbody tr", 1)
         for scheme in schemes:
             browser.looks(*WIDE, scheme, scale=2)
             yield f"{section}-{scheme}", browser.screenshot()
@@ -86,8 +89,12 @@ def _ask(browser: Browser, url: str) -> None:
     for turn, text in enumerate((QUESTION, FOLLOW_UP), 1):
         browser.find("#message").send_keys(text)
         browser.find("#send").click()
-        browser.until(lambda turn=turn: len(browser.all(".answer[aria-busy=false]")) == turn)
+        _wait_for(browser, ".answer[aria-busy=false]", turn)
     browser.run("document.activeElement.blur(); scrollTo(0, document.documentElement.scrollHeight)")
+
+
+def _wait_for(browser: Browser, selector: str, count: int) -> None:
+    browser.until(lambda: len(browser.all(selector)) >= count)
 
 
 def _inspect(browser: Browser, url: str) -> None:
@@ -118,8 +125,9 @@ def _service(url: str | None, folder: Path) -> Iterator[str]:
 def _fill(service: GatewayThread, now: float) -> None:
     """What would have happened in the hour before."""
     service.worker.says(ANSWERS, pause_s=0.02)
-    for worker, swaps in SWAPS.items():
-        service.wait(service.gateway.swaps.add(worker, 1, swaps(now)))
+    happened = [(swap.at, worker, swap) for worker, swaps in SWAPS.items() for swap in swaps(now)]
+    for _, worker, swap in sorted(happened, key=lambda each: each[0]):
+        service.wait(service.gateway.swaps.add(worker, 1, [swap]))
     for expert, count in DEMAND.items():
         for _ in range(count):
             service.gateway.demand.note(expert)

@@ -28,6 +28,7 @@ EARLIER: Sequence[str] = (
     "Extract name and city as JSON: Ada lives in Oslo and works in a mill.",
     "A pen costs 3 and a book costs 11. What do 4 pens and 2 books cost?",
     "What is the derivative of x^3 sin x?",
+    "Turn off the lights in the kitchen",
     "Write a Python function that counts the vowels of a string",
 )
 GB = 1_000_000_000

@@ -55,7 +55,7 @@ export function startExperts(section) {
     const [tier, state, error] = [element("span", { class: "tier" }), element("span", { class: "state" }), element("span", { class: "cause" })];
     const [load, pin] = [verbButton(name), verbButton(name)];
     return {
-      name: element("span", {}, element("span", { class: "expert-name" }, name), " ", pinned),
+      name: element("span", {}, element("span", { class: first ? "name" : "name again" }, name), " ", pinned),
       tier: element("span", {}, tier),
       state: element("span", {}, state, error),
       verbs: first ? element("span", { class: "verbs" }, load.button, pin.button) : element("span", {}, ""),

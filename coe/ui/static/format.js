@@ -2,7 +2,12 @@
 
 export const NOTHING = "–";
 
-export const percent = (share) => `${(share * 100).toFixed(share > 0.0995 && share < 0.9995 ? 0 : 1)} %`;
+// With one digit behind the point, so that columns align; what is nearly all or nothing is not called that.
+export function percent(share) {
+  if (share > 0.999 && share < 1) return "> 99.9 %";
+  if (share > 0 && share < 0.001) return "< 0.1 %";
+  return `${(share * 100).toFixed(1)} %`;
+}
 
 export function bytes(count) {
   if (!count) return NOTHING;

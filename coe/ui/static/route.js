@@ -35,6 +35,7 @@ export function startRoute(section) {
     result.hidden = false;
     const ordered = Object.entries(found.probabilities).sort(([, a], [, b]) => b - a);
     showBars($("probabilities"), ordered.map(([name, share]) => ({ name, share, text: percent(share), chosen: name === found.category })));
+    showBars($("scope"), scope(found));
     $("why").replaceChildren(...why(found).flatMap(([name, reason]) => [element("dt", {}, name), element("dd", {}, reason)]));
     $("route-detail").hidden = false;
   }
@@ -82,6 +83,14 @@ function headline(found) {
   ];
 }
 
+function scope({ in_scope: share, reject_rate: limit, abstained }) {
+  if (share === null) return [];
+  return [
+    { name: "In scope", share, text: percent(share), chosen: !abstained },
+    { name: "Threshold", share: limit, text: percent(limit) },
+  ];
+}
+
 function why(found) {
   const reasons = [];
   if (found.in_scope !== null) {
@@ -89,9 +98,9 @@ function why(found) {
     const verdict = found.abstained
       ? `At most ${limit} means that it is like nothing the router was trained on, so it does not decide.`
       : `More than the threshold of ${limit}, so the router decides.`;
-    reasons.push(["In scope", `${share} of the prompts the router was trained for are no more at home than this one. ${verdict}`]);
+    reasons.push(["Whether to decide", `${share} of the prompts the router was trained for are no more at home than this one. ${verdict}`]);
   } else {
-    reasons.push(["In scope", "There is no text to classify."]);
+    reasons.push(["Whether to decide", "There is no text to classify."]);
   }
   const named = found.instead_of ?? found.expert;
   reasons.push([named, CHOSEN_BY[found.chosen_by]?.(found) ?? "It was named."]);
