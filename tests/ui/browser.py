@@ -11,7 +11,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -105,7 +105,7 @@ class Browser:
     def press(self, *keys: str) -> None:
         """On the keyboard, wherever the focus is."""
         for key in keys:
-            self._driver.switch_to.active_element.send_keys(key)
+            ActionChains(self._driver).send_keys(key).perform()
 
     def tab_to(self, selector: str, most: int = 40) -> int:
         """Presses Tab until the focus is there; how often that was."""

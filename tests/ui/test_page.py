@@ -219,6 +219,7 @@ def test_experts_are_changed_by_who_has_the_key(start_page: StartPage) -> None:
     browser.until(lambda: browser.all("[aria-label='pin poet']"))
     browser.find("[aria-label='pin poet']").click()
     browser.reads("#verb-error", "Send the key of `server.admin_key`")
+    assert "It can be typed below" in browser.text("#verb-error")
     browser.find("#key").send_keys(KEY, Keys.ENTER)
     browser.reads("#key-state", "A key is in use.")
     browser.find("[aria-label='pin poet']").click()

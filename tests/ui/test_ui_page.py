@@ -1,6 +1,10 @@
 """What a browser is sent under `/ui`: files, how long it may keep them, and what it may do with them."""
 
+import subprocess
+import sys
+import zipfile
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +77,11 @@ async def test_the_page_is_only_read(gateway: RunningGateway) -> None:
     assert (await gateway.post("/ui/", {})).status == 405
     head = await gateway.send("HEAD", "/ui/")
     assert (head.status, head.body) == (200, b"")
+
+
+def test_the_wheel_carries_the_page(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=Path(__file__).parents[2], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {f"coe/ui/static/{name}" for name in STATIC} <= names

@@ -26,20 +26,15 @@ export class AnswerView {
   // From the headers, which are there before the text. `early`: they came before the answer began.
   decided(headers, early) {
     const category = headers.get("x-coe-category");
-    const confidence = Number(headers.get("x-coe-confidence"));
     const routed = category !== null && category !== "none";
     this.expert(headers.get("x-coe-expert"));
-    if (routed) {
-      this.fact("Category", category, category === "general" ? "The router would not decide" : null);
-      this.fact("Confidence", percent(confidence), "How sure the router is, from 0 to 100 %");
-    } else {
-      this.fact("Category", "not asked", "The expert was named in the request");
-    }
-    this.fact("Plan", headers.get("x-coe-plan"), "How experts work together: single is one expert alone");
-    this.fact("Instead of", headers.get("x-coe-instead-of"), "The router named this one; another that was loaded saved a swap");
-    if (routed) this.fact("Router", milliseconds(Number(headers.get("x-coe-router-ms"))), "Time to decide");
-    if (!early) this.fact("Swap", swap(headers.get("x-coe-swap-ms")), "Wait for the expert's weights");
-    this.fact("Cache", headers.get("x-coe-cache"), "Whether the answer was remembered");
+    this.fact("Category", routed ? category : "not asked");
+    if (routed) this.fact("Confidence", percent(Number(headers.get("x-coe-confidence"))));
+    this.fact("Plan", headers.get("x-coe-plan"));
+    this.fact("Instead of", headers.get("x-coe-instead-of"));
+    if (routed) this.fact("Router", milliseconds(Number(headers.get("x-coe-router-ms"))));
+    if (!early) this.fact("Swap", swap(headers.get("x-coe-swap-ms")));
+    this.fact("Cache", headers.get("x-coe-cache"));
     if (routed) this.facts.after(this.inspector);
     this.facts.hidden = false;
     this.waits("Waiting for the first token…");
@@ -62,12 +57,12 @@ export class AnswerView {
   }
 
   firstToken(ms) {
-    this.fact("First token", milliseconds(ms), "From sending to the first text");
+    this.fact("First token", milliseconds(ms));
   }
 
   tokens({ prompt_tokens: prompt, completion_tokens: completion }, seconds) {
     const rate = completion > 1 && seconds > 0 ? `, ${Math.round((completion - 1) / seconds)}/s` : "";
-    this.fact("Tokens", `${prompt} in, ${completion} out${rate}`, "A token is about three quarters of a word");
+    this.fact("Tokens", `${prompt} in, ${completion} out${rate}`);
   }
 
   ends(ending) {
@@ -83,7 +78,7 @@ export class AnswerView {
     tell(this.problem, `${error.message}${again}${code ? ` (${code})` : ""}`);
   }
 
-  fact(name, value, about) {
+  fact(name, value) {
     if (!value) return;
     const known = this.values.get(name);
     if (known) {
@@ -92,7 +87,7 @@ export class AnswerView {
     }
     const shown = element("dd", {}, value);
     this.values.set(name, shown);
-    this.facts.append(element("div", { title: about }, element("dt", {}, name), shown));
+    this.facts.append(element("div", {}, element("dt", {}, name), shown));
   }
 }
 

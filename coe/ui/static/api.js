@@ -47,7 +47,7 @@ export const read = async (path, options) => (await send(path, options)).json();
 export function errorOf(body, reply) {
   const { message, code, type } = body?.error ?? {};
   return new ServiceError(message ?? `The service answered ${reply.status} without saying why.`, {
-    status: reply.status,
+    status: reply.ok ? 0 : reply.status, // in a stream that has begun there is none
     code: code ?? type ?? null,
     retryAfter: reply.headers.get("retry-after"),
   });

@@ -37,7 +37,7 @@ export function startDecisions(section) {
         decision.expert ? `${decision.expert}${instead}` : "no answer",
         decision.plan,
         decision.prompt ?? "not kept",
-        () => element("code", { title: key }, key.slice(0, 8)),
+        () => element("details", { class: "id" }, element("summary", {}, element("code", {}, key.slice(0, 8))), element("code", {}, key)),
       ],
     };
   }

@@ -98,7 +98,8 @@ export function startExperts(section) {
       tell($("verb-done"), `${verb} ${name}: ${how}; the expert is ${done.state}.`);
     } catch (error) {
       tell($("verb-done"), "");
-      tell($("verb-error"), `${verb} ${name}: ${error.message}`);
+      const remedy = error.status === 401 ? " It can be typed below, under Admin key." : "";
+      tell($("verb-error"), `${verb} ${name}: ${error.message}${remedy}`);
       if (error.status === 401 || error.status === 403) $("key-details").open = true;
     } finally {
       button.removeAttribute("aria-disabled");

@@ -64,6 +64,7 @@ export function startPlayground({ inspect }) {
     running = abort;
     $("stop").hidden = false;
     $("examples").hidden = true;
+    $("clear").hidden = false;
     $("send").setAttribute("aria-disabled", "true");
   }
 
@@ -113,6 +114,7 @@ export function startPlayground({ inspect }) {
     $("conversation").replaceChildren();
     $("examples").hidden = false;
     message.focus();
+    $("clear").hidden = true;
   });
   for (const example of document.querySelectorAll(".example")) {
     example.addEventListener("click", () => {
