@@ -118,6 +118,8 @@ def test_where_experts_are_chosen_by_prompt_its_estimates_count(shipped: Routing
     assert len(python.scores) == 2
     assert (python.expert, names(alternatives, python)) == ("a", [])
     assert (sql.expert, names(alternatives, sql)) == ("a", ["b"])
+    routed = replace(shipped, router=chosen, overrides={}).route((PYTHON,))
+    assert (routed.expert, routed.chosen_by) == ("a", "prompt")
 
 
 def test_a_routing_tells_alternatives_only_where_they_are_asked_for(shipped: Routing) -> None:

@@ -148,3 +148,17 @@ def test_an_answer_is_scored_by_its_request_id(client: httpx.Client) -> None:
     assert router["drift"]["decisions"] > 0
     assert 'coe_feedback_total{expert="python-writer",result="recorded"} 1.0' in metrics
     assert 'coe_router_drift{kind="rejection"} 0.0' in metrics
+
+
+def test_the_page_and_what_it_shows_come_through_the_proxy(client: httpx.Client) -> None:
+    reply = ask(client, CODE)
+    page = client.get("/ui", follow_redirects=True)
+    script = client.get("/ui/app.js")
+    time.sleep(0.5)  # decisions are written in the background
+    (latest,) = client.get("/v1/decisions?limit=1").json()["decisions"]
+
+    assert page.url.path == "/ui/"
+    assert page.headers["content-security-policy"].startswith("default-src 'self'")
+    assert client.get("/ui/app.js", headers={"if-none-match": script.headers["etag"]}).status_code == 304
+    assert latest["request_id"] == reply.headers["x-request-id"]
+    assert client.post("/v1/route", json={"prompt": CODE}).json()["chosen_by"] == "configuration"

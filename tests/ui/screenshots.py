@@ -33,7 +33,7 @@ CONFIG = REPOSITORY / "configs" / "local.yaml"
 MOST_BYTES = 150_000
 QUESTION = "A box holds 12 eggs. Tom has 3 boxes and eats 5 eggs. How many are left?"
 FOLLOW_UP = "employees(id, name, salary): list the names of those who earn more than 4000."
-INSPECTED = "Translate this sentence into French: the library opens at nine."
+INSPECTED = "Translate this SQL query into plain English: SELECT name FROM users"
 WIDE, TALL, PHONE = (1180, 860), (1180, 1120), (360, 780)
 
 

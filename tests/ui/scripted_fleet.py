@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from workers.spec import ExpertReport, SwapReport, Tier, WorkerReport
 
 ANSWERS: Mapping[str, str] = {
-    "arithmetician": "3 boxes hold 3 * 12 = 36 eggs.\nTom eats 5, so 36 - 5 = 31 are left.\n\n**31**",
+    "arithmetician": "3 boxes hold 3 * 12 = 36 eggs.\nTom eats 5, so 36 - 5 = 31 are left.",
     "sql-writer": "SELECT name FROM employees WHERE salary > 4000;",
     "python-writer": "def longest(words):\n    return max(words, key=len)",
     "extractor": '{"name": "Ada", "city": "Oslo"}',

@@ -136,6 +136,19 @@ def test_a_refusal_is_told_in_the_words_of_the_service(page: Page) -> None:
     assert "scripted 429" in page.browser.text(".answer [role=alert]")
 
 
+def test_a_message_without_an_answer_is_left_out_of_what_is_asked_next(page: Page) -> None:
+    page.provoked = ["status of 400"]
+    worker = page.service.worker
+    worker.refuses(400)
+    page.open()
+    page.ask("a poem")
+    page.browser.reads(".answer", "The message is left out of what is asked next.")
+    worker.streams(chunk("poet", "Roses"), usage_chunk("poet"), DONE)
+    page.ask("another poem")
+    page.browser.reads(".answer:last-child .text", "Roses")
+    assert worker.asked[-1].body["messages"] == [{"role": "user", "content": "another poem"}]
+
+
 def test_a_stream_that_breaks_keeps_what_came_and_says_what_happened(page: Page) -> None:
     page.service.worker.dies(chunk("poet", "Roses "))
     page.open()

@@ -70,11 +70,11 @@ export class AnswerView {
     tell(this.status, ending);
   }
 
-  fails(error) {
+  fails(error, ending) {
     const again = error.retryAfter ? ` Try again in ${counted(Number(error.retryAfter), "second")}.` : "";
     const code = [error.status || null, error.code].filter(Boolean).join(" ");
     if (this.who.textContent === "…") setText(this.who, "No answer");
-    this.ends("");
+    this.ends(ending);
     tell(this.problem, `${error.message}${again}${code ? ` (${code})` : ""}`);
   }
 

@@ -6,6 +6,8 @@ import { errorOf, send } from "./api.js";
 import { $, element, setText } from "./dom.js";
 import { events } from "./sse.js";
 
+const LEFT_OUT = "The message is left out of what is asked next.";
+
 export function startPlayground({ inspect }) {
   const announcer = new Announcer();
   const [form, message, model] = [$("composer"), $("message"), $("model")];
@@ -28,19 +30,19 @@ export function startPlayground({ inspect }) {
         announcer.hear(piece);
         follow();
       }
-      view.ends(answer ? "" : "The answer is empty.");
+      view.ends(answer ? "" : `The answer is empty. ${LEFT_OUT}`);
       announcer.finish(`Answer of ${view.who.textContent} complete.`);
     } catch (error) {
       if (abort.signal.aborted) {
-        view.ends("Stopped.");
+        view.ends(answer ? "Stopped." : `Stopped. ${LEFT_OUT}`);
         announcer.finish("Stopped.");
       } else {
-        view.fails(error);
+        view.fails(error, answer ? "" : LEFT_OUT);
       }
     } finally {
       if (abort !== running) return; // a new conversation began meanwhile
       if (answer) turns.push({ role: "assistant", content: answer });
-      else turns.pop(); // what was not answered is no part of what is asked next
+      else turns.pop();
       end();
       follow();
     }
