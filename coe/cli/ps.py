@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from workers.spec import WorkerReport
 
 WATCH_S = 1.0
+PIPED_WIDTH = 200
 
 
 def ps(
@@ -37,7 +38,10 @@ def ps(
         elif as_json:
             typer.echo(_fetch(client).text)
         else:
-            Console().print(ps_table(_reports(client), time.time()))
+            console = Console()
+            if not console.is_terminal:  # a pipe has no width to fold into
+                console.width = max(PIPED_WIDTH, console.width)
+            console.print(ps_table(_reports(client), time.time()))
 
 
 def _watch(client: httpx.Client) -> None:
