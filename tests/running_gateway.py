@@ -169,7 +169,7 @@ class RunningGateway:
 class Settings:
     """Of one gateway. `router`: another one than the scripted classifier; `host`: what it says that it listens on.
 
-    `cards`: of the experts that it has.
+    `cards`: of the experts that it has; `namespace`: of its logs in Redis.
     """
 
     timeout_s: float = 20.0
@@ -183,6 +183,7 @@ class Settings:
     host: str = "127.0.0.1"
     admin_key: str | None = None
     cards: Sequence[ExpertCard] = CARDS
+    namespace: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
 MakeReport = Callable[..., WorkerReport]
@@ -206,7 +207,7 @@ async def enter_gateway(
     }
     decider = Decider(router, names, GENERAL, fleet)
     limits = ChatLimits(settings.max_body_bytes, settings.max_concurrent, settings.ping_interval_s)
-    namespace, kept = uuid.uuid4().hex, settings.log
+    namespace, kept = settings.namespace, settings.log
     counts, swaps = DemandCounts(redis, namespace), SwapLog(redis, namespace)
     demand = DemandCounter(counts)
     chat = ChatEndpoint(decider, Executor(experts), limits, demand)
