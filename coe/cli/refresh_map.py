@@ -46,6 +46,9 @@ def refresh_map(  # noqa: PLR0917 - typer fills them by name
     from routers.mapping.experts import read_experts
     from routers.mapping.refresh import ServedOutcome, refresh
     from routers.prompts import read_prompts
+    from routers.report.document import JSON_FILE
+    from routers.report.html import HTML_FILE, page
+    from routers.report.refreshed import read_report, refreshed_report
     from routers.router import CategoryRouter
 
     service = None if config is None else load_config(config)
@@ -71,7 +74,10 @@ def refresh_map(  # noqa: PLR0917 - typer fills them by name
     )
     until = max((one.at for one in logged), default=None)
     if not dry_run:
-        found.router.knowing([], until).save(directory)
+        trained = read_report(directory)
+        report = None if trained is None else refreshed_report(trained, found)
+        attached = {} if report is None else {JSON_FILE: report.to_json(), HTML_FILE: page(report)}
+        found.router.knowing([], until).save(directory, attached)
     if as_json:
         typer.echo(orjson.dumps(changes_json(found), option=orjson.OPT_INDENT_2).decode())
     else:

@@ -10,10 +10,9 @@ from pydantic import BaseModel, ConfigDict
 
 from routers.evaluation import LatencyFigures
 from routers.gain import Gain
-from routers.mapping.expert_map import ExpertMap
-from routers.mapping.paired import PairedScores
 from routers.mapping.policies import PolicyScore
 from routers.report.figures import CalibrationBin, CategoryReport, OutcomeReport, TrainingReport
+from routers.report.preferences import default_expert, preferences
 from routers.router import CategoryRouter
 from routers.signals import Signal
 
@@ -120,10 +119,19 @@ class OutcomesEntry(_Frozen):
         return next((policy for policy in self.policies if policy.name == name), None)
 
 
+class RefreshedEntry(_Frozen):
+    """A map that was learned again after training: from how many `outcomes` more, by which test (see OutcomesEntry)."""
+
+    outcomes: int
+    default: str | None
+    evidence: float
+
+
 class ReportDocument(_Frozen):
     """`objection`: why the router should not be used, None where nothing speaks against it; `forced`: written anyway.
 
-    `general`: the expert for prompts of no category. `outcomes`: None where the data held none.
+    `general`: the expert for prompts of no category. `outcomes`: None where the data held none. `refreshed`: None where
+    the map is that of the training; else categories and `general` are of the new map, and all else of the training.
     """
 
     format: Literal["coe-router-report"] = "coe-router-report"
@@ -138,6 +146,13 @@ class ReportDocument(_Frozen):
     out_of_scope: OutOfScopeEntry
     outcomes: OutcomesEntry | None
     latency_ms: LatencyFigures
+    refreshed: RefreshedEntry | None = None
+
+    @property
+    def default(self) -> str | None:
+        """The expert that others had to be better than when the map was learned."""
+        learned = self.refreshed or self.outcomes
+        return None if learned is None else learned.default
 
     def to_json(self) -> str:
         return self.model_dump_json(indent=2) + "\n"
@@ -206,55 +221,26 @@ def _classification(found: CategoryReport) -> ClassificationEntry:
 
 
 def _categories(router: CategoryRouter, report: TrainingReport) -> tuple[CategoryEntry, ...]:
-    expert_map = router.expert_map
-    preferences = _preferences(router.paired, expert_map, router.categories)
     entries: list[CategoryEntry] = []
-    for i, name in enumerate(router.categories):
-        row = report.category.confusion[i]
-        gain, p_value = preferences[i]
+    for i, preference in enumerate(preferences(router.paired, router.expert_map, router.categories)):
+        row, name = report.category.confusion[i], router.categories[i]
         entries.append(
             CategoryEntry(
                 name=name,
                 prompts=report.rows_by_category[name],
                 recall=row[i] / sum(row) if sum(row) else None,
-                expert=None if expert_map is None else expert_map.expert_for(name),
-                gain=gain,
-                p_value=p_value,
+                **preference._asdict(),
             )
         )
     return tuple(entries)
 
 
-def _preferences(
-    paired: PairedScores | None, expert_map: ExpertMap | None, categories: tuple[str, ...]
-) -> list[tuple[float | None, float | None]]:
-    """By category: gain of its expert over the default and p-value, None where there is nothing to test."""
-    default = None if paired is None or expert_map is None else _default(paired, expert_map)
-    if paired is None or expert_map is None or default is None:
-        return [(None, None)] * len(categories)
-    differences, p_values = paired.differences(default)[0], paired.p_values(default)
-    found: list[tuple[float | None, float | None]] = []
-    for i, name in enumerate(categories):
-        place = paired.experts.index(expert_map.expert_for(name))
-        own = (None, None) if place == default else (float(differences[i, place]), float(p_values[i, place]))
-        found.append(own)
-    return found
-
-
-def _default(paired: PairedScores, expert_map: ExpertMap) -> int | None:
-    """The place of the expert that others must be better than, as when the map was learned."""
-    overall = paired.overall()
-    fitting = [i for i, name in enumerate(paired.experts) if expert_map.fits_alone(name)]
-    return max(fitting, key=lambda i: overall[i]) if fitting else None
-
-
 def _outcomes(found: OutcomeReport, router: CategoryRouter) -> OutcomesEntry:
     selection = found.selection
-    default = None if router.paired is None else _default(router.paired, selection.expert_map)
     return OutcomesEntry(
         rows=found.rows,
         compared=found.compared,
-        default=None if router.paired is None or default is None else router.paired.experts[default],
+        default=default_expert(router.paired, selection.expert_map),
         evidence=selection.expert_map.evidence,
         chosen=selection.chosen,
         best_single=selection.best_single,

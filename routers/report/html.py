@@ -12,6 +12,7 @@ from routers.report.plots import Plot, calibration_plot, confusion_plot, frontie
 from routers.report.style import STYLE
 from routers.report.wording import (
     MEANINGS,
+    as_trained,
     billions,
     findings,
     gain,
@@ -32,7 +33,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 def page(document: ReportDocument) -> str:
     """The whole file."""
     sections = [
-        *_outcomes(document.outcomes),
+        *_outcomes(document, document.outcomes),
         _map(document),
         _categories(document),
         _out_of_scope(document),
@@ -69,12 +70,12 @@ def _tiles(document: ReportDocument) -> str:
     if document.out_of_scope.auroc is not None:
         tiles.insert(1, ("out of scope, AUROC", f"{document.out_of_scope.auroc:.3f}"))
     if held_out is not None and held_out.gain.mean is not None:
-        tiles.insert(0, ("points gained", f"{100 * held_out.gain.mean:+.2f}"))
+        tiles.insert(0, (as_trained(document, "points gained"), f"{100 * held_out.gain.mean:+.2f}"))
     items = "".join(f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>" for name, value in tiles)
     return f"<dl>{items}</dl>"
 
 
-def _outcomes(outcomes: OutcomesEntry | None) -> list[str]:
+def _outcomes(document: ReportDocument, outcomes: OutcomesEntry | None) -> list[str]:
     if outcomes is None or not outcomes.policies:
         return []
     rows = [
@@ -97,17 +98,17 @@ def _outcomes(outcomes: OutcomesEntry | None) -> list[str]:
     )
     found = [
         _section(
-            "Policies",
+            as_trained(document, "Policies"),
             note,
             _table(head, rows, marked=chosen),
             _figure(policies_plot(outcomes.policies, outcomes.chosen)),
             _details("What the policies are", _table(("policy", "what it does"), meanings)),
         )
     ]
-    return [*found, _frontier(outcomes)] if outcomes.frontier else found
+    return [*found, _frontier(document, outcomes)] if outcomes.frontier else found
 
 
-def _frontier(outcomes: OutcomesEntry) -> str:
+def _frontier(document: ReportDocument, outcomes: OutcomesEntry) -> str:
     head = ("budget", "score", "uses", "best single", "gain, points [95 %]", "p")
     rows = [
         (
@@ -121,7 +122,9 @@ def _frontier(outcomes: OutcomesEntry) -> str:
         for one in outcomes.frontier
     ]
     note = "The map's score within a budget of average active parameters, beside the best single expert within it."
-    return _section("Budget frontier", note, _table(head, rows), _figure(frontier_plot(outcomes.frontier)))
+    return _section(
+        as_trained(document, "Budget frontier"), note, _table(head, rows), _figure(frontier_plot(outcomes.frontier))
+    )
 
 
 def _map(document: ReportDocument) -> str:
@@ -140,10 +143,9 @@ def _map(document: ReportDocument) -> str:
         )
         for entry in document.categories
     ]
-    default = None if document.outcomes is None else document.outcomes.default
     note = (
-        f"Gains are the expert's over {default or 'the default'} in the category, with one-sided p-values, on the "
-        "rows that the map was learned from. Prompts of no category, and undecided ones, go to general."
+        f"Gains are the expert's over {document.default or 'the default'} in the category, with one-sided p-values, on "
+        "the rows that the map was learned from. Prompts of no category, and undecided ones, go to general."
     )
     head = ("category", "prompts", "found", "expert", "gain, points", "p")
     return _section(

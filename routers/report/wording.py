@@ -6,7 +6,7 @@ Scores and shares are shown in percent, differences in points of a percent. It k
 from collections.abc import Mapping
 
 from routers.gain import Gain
-from routers.report.document import OutcomesEntry, ReportDocument
+from routers.report.document import ReportDocument
 
 MEANINGS: Mapping[str, str] = {
     "map": "one expert a category, the category found by the classifier",
@@ -24,6 +24,20 @@ _SHOWN_CHARS = 60
 
 def headline(document: ReportDocument) -> str:
     """What the router gains over the best single expert, or why that cannot be said."""
+    if document.refreshed is None:
+        return _as_trained(document)
+    return (
+        f"The map was learned again with {count(document.refreshed.outcomes, 'outcome')} that came after the training; "
+        f"how much it gains now was not judged. As trained: {_as_trained(document)}"
+    )
+
+
+def as_trained(document: ReportDocument, title: str) -> str:
+    """`title` of what was judged in training, and not again where the map was refreshed."""
+    return title if document.refreshed is None else f"{title}, as trained"
+
+
+def _as_trained(document: ReportDocument) -> str:
     outcomes = document.outcomes
     if document.objection is not None:
         how = "was written by force" if document.forced else "should not be used"
@@ -50,7 +64,7 @@ def headline(document: ReportDocument) -> str:
 
 def findings(document: ReportDocument) -> tuple[str, ...]:
     """What the tables do not say, a sentence each."""
-    return (_accuracy(document), *_of_outcomes(document.outcomes), *_of_scope(document), *_of_data(document))
+    return (_accuracy(document), *_of_outcomes(document), *_of_scope(document), *_of_data(document))
 
 
 def _accuracy(document: ReportDocument) -> str:
@@ -62,21 +76,19 @@ def _accuracy(document: ReportDocument) -> str:
     )
 
 
-def _of_outcomes(outcomes: OutcomesEntry | None) -> list[str]:
-    if outcomes is None:
-        return []
-    lines = []
-    if outcomes.chosen != "map":
+def _of_outcomes(document: ReportDocument) -> list[str]:
+    lines, outcomes, learned = [], document.outcomes, document.refreshed or document.outcomes
+    if outcomes is not None and outcomes.chosen != "map" and document.refreshed is None:
         lines.append(
             f"Experts are chosen prompt by prompt ({outcomes.chosen}), which scored better than the map; "
             "the map answers for general."
         )
-    if outcomes.default is not None:
+    if learned is not None and learned.default is not None:
         lines.append(
-            f"An expert is preferred to {outcomes.default} where a one-sided test gives p of {outcomes.evidence:g} or "
+            f"An expert is preferred to {learned.default} where a one-sided test gives p of {learned.evidence:g} or "
             "less."
         )
-    if outcomes.co_failure is not None:
+    if outcomes is not None and outcomes.co_failure is not None:
         lines.append(f"On {percent(outcomes.co_failure)} of the rows every expert fails.")
     return lines
 

@@ -10,7 +10,10 @@ from typer.testing import CliRunner
 from coe.cli.main import app
 from coe.errors import InputError
 from routers.encoders.static import StaticEncoder
+from routers.evaluation import LatencyFigures
 from routers.prompts import LabelledPrompt
+from routers.report.document import JSON_FILE, ReportDocument, document_of
+from routers.report.html import HTML_FILE
 from routers.router import CategoryRouter
 from routers.training import train
 
@@ -24,7 +27,8 @@ CHANCES = {
 
 @pytest.fixture
 def router(word_encoder: StaticEncoder, make_prompts: MakePrompts, tmp_path: Path) -> Path:
-    train(make_prompts(60, outcomes=CHANCES.__getitem__), word_encoder)[0].save(tmp_path / "router")
+    trained, report = train(make_prompts(60, outcomes=CHANCES.__getitem__), word_encoder)
+    trained.save(tmp_path / "router", {JSON_FILE: document_of(trained, report, LatencyFigures(0.3, 0.5)).to_json()})
     return tmp_path / "router"
 
 
@@ -43,8 +47,10 @@ def test_a_new_expert_comes_into_the_map_and_a_rollback_takes_it_out(router: Pat
     changes = {one["category"]: one["after"] for one in orjson.loads(done.stdout)["changes"]}
     assert changes["maths"] == "third"
     assert expert_of_maths(router) == "third"
+    assert expert_in_report(router) == "third"
+    assert "The map was learned again" in (router / HTML_FILE).read_text()
     assert run.invoke(app, ["rollback-router", str(router)]).exit_code == 0
-    assert expert_of_maths(router) != "third"
+    assert expert_of_maths(router) == expert_in_report(router) != "third"
 
 
 def test_a_dry_run_writes_nothing(router: Path, outcomes: Path) -> None:
@@ -62,6 +68,11 @@ def test_what_is_not_named_is_asked_for(arguments: list[str], missing: str) -> N
     done = CliRunner().invoke(app, ["refresh-map", *arguments])
     assert isinstance(done.exception, InputError)
     assert missing in str(done.exception)
+
+
+def expert_in_report(router: Path) -> str | None:
+    document = ReportDocument.from_json((router / JSON_FILE).read_bytes())
+    return next(entry.expert for entry in document.categories if entry.name == "maths")
 
 
 def expert_of_maths(router: Path) -> str | None:

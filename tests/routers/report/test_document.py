@@ -24,6 +24,7 @@ def test_the_keys_are_those_that_programs_read(trained: ReportDocument) -> None:
         "out_of_scope",
         "outcomes",
         "latency_ms",
+        "refreshed",
     }
     assert set(keys["categories"][0]) == {"name", "prompts", "recall", "expert", "gain", "p_value"}
     assert set(keys["outcomes"]) == {
