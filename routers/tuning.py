@@ -67,12 +67,14 @@ def train_tuned(
     Raises what `learn` raises, and DataError where there is too little to tune on.
     """
     router, report = learn(prompts, cached)
-    half = tuning_rows(prompts, seed)
-    texts = [prompts[i].text for i in half]
-    labels = np.unique([prompts[i].category or "" for i in half], return_inverse=True)[1].astype(np.int64)
+    read = [replace(prompt, text=router.read(prompt.text)) for prompt in prompts]  # what the encoder is given
+    half = tuning_rows(read, seed)
+    texts = [read[i].text for i in half]
+    labels = np.unique([read[i].category or "" for i in half], return_inverse=True)[1].astype(np.int64)
     tuned = finetune(encoder, texts, labels, seed=seed, steps=steps, progress=_steps(progress))
     seen = set(texts)
-    other, other_report = learn([prompt for prompt in prompts if prompt.text not in seen], tuned)
+    rest = [prompt for prompt, own in zip(prompts, read, strict=True) if own.text not in seen]
+    other, other_report = learn(rest, tuned)
     base_loss, tuned_loss = report.category.log_loss, other_report.category.log_loss
     kept = keep_tuned(base_loss, tuned_loss)
     found = TuningReport(kept, base_loss, tuned_loss)

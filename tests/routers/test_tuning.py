@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,7 +93,20 @@ def test_a_gain_keeps_the_tuned_encoder_and_nothing_is_learned_from_its_rows(
     assert report.category.log_loss == found.tuned_loss == router.provenance.metrics["log_loss"]
     assert router.provenance.rows == len(prompts)
     assert router.expert_map is not None
-    assert learned[1] == {prompt.text for prompt in prompts} - set(tuned.seen)
+    assert learned[1] == {prompt.text for prompt in prompts if router.read(prompt.text) not in tuned.seen}
+    assert len(learned[1]) < len(learned[0])
+
+
+def test_what_is_tuned_on_is_what_is_read_and_politeness_does_not_bring_a_row_to_the_other_side(
+    make_prompts: MakePrompts, word_encoder: StaticEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = make_prompts(24)
+    polite = [replace(prompt, text=f"Hello! {prompt.text}, thanks") for prompt in bare]
+    tuned = Tuned(word_encoder)
+    _, _, _, learned = _trained([*bare, *polite], word_encoder, tuned, monkeypatch)
+    assert len(tuned.seen) == 3 * 12
+    assert not any("Hello" in text or "thanks" in text for text in tuned.seen)
+    assert not any(text in other for text in tuned.seen for other in learned[1])
 
 
 def test_no_gain_keeps_the_encoder_as_it_is(
