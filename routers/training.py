@@ -62,10 +62,8 @@ def train(
     `reject_rate` in [0, 1): the share of in-scope prompts that may go to `general`. The same prompts, encoder and
     seed give the same router. Raises DataError (too few categories or rows), MapError or BudgetError.
     """
-    if not 0 <= reject_rate < 1:
-        raise DataError(f"The reject rate must be in [0, 1), not {reject_rate}")
-    rows, settings = sort_rows(prompts), mapping or MapSettings()
-    experts, not_mapped = _usable_experts(prompts, settings)
+    settings = mapping or MapSettings()
+    rows, experts, not_mapped = check_input(prompts, settings, reject_rate)
     with _one_thread():
         stages = [_stage(name, progress) for name in STAGES]
         first = fit_stage_one(
@@ -97,6 +95,18 @@ def train(
         answered=None if situation is None else _answered(told, situation),
     )
     return CategoryRouter(parts, encoder), report
+
+
+def check_input(
+    prompts: Sequence[LabelledPrompt], mapping: MapSettings, reject_rate: float
+) -> tuple[SortedRows, list[str], tuple[str, ...]]:
+    """The rows, experts that can take part, and those that cannot; told before an encoder is opened.
+
+    Raises what `train` raises, but for limits that only the traffic of the categories can tell to be too tight.
+    """
+    if not 0 <= reject_rate < 1:
+        raise DataError(f"The reject rate must be in [0, 1), not {reject_rate}")
+    return sort_rows(prompts), *_usable_experts(prompts, mapping)
 
 
 @contextmanager

@@ -83,30 +83,23 @@ def train_router(  # noqa: PLR0917 - typer fills them by name
     from routers.prompts import read_prompts
     from routers.report.document import JSON_FILE, document_of
     from routers.report.html import HTML_FILE, page
-    from routers.training import MapSettings, train
+    from routers.training import MapSettings, check_input, train
     from routers.tuning import train_tuned, tunable
 
     refuse_foreign(out)
     cache = encoder_cache(use_cache)
     sizes = None if experts is None else read_experts(experts)
+    limits = Limits(max_active_params_b, max_total_params_b, parse_shares(max_share or []))
+    mapping = MapSettings(sizes, limits, tuple(frontier or ()))
     prompts = read_prompts([*data, *(more_data or ())])
+    check_input(prompts, mapping, reject_rate)
     with stage_bars() as bars:
         advance = stage_progress(bars)
         built = build_encoder(
             encoder, resolver(bars.console.print), lambda done, of: advance("distil", done, of), cache=cache
         )
         cached = with_cache(built, cache)
-        learn = partial(
-            train,
-            mapping=MapSettings(
-                sizes,
-                Limits(max_active_params_b, max_total_params_b, parse_shares(max_share or [])),
-                tuple(frontier or ()),
-            ),
-            reject_rate=reject_rate,
-            seed=seed,
-            progress=advance,
-        )
+        learn = partial(train, mapping=mapping, reject_rate=reject_rate, seed=seed, progress=advance)
         if finetune_encoder:
             router, report, tuning = train_tuned(prompts, tunable(built), cached, learn, seed=seed, progress=advance)
             bars.console.print(tuning_finding(tuning), highlight=False)

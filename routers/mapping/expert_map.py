@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from routers.errors import MapError
+from routers.errors import BudgetError, MapError
 from routers.mapping.experts import ExpertSize
 from routers.mapping.limits import Costs, Limits
 from routers.mapping.paired import PairedScores
@@ -18,6 +18,7 @@ from routers.mapping.program import Program, shares, solve_with_margin
 
 # Without evidence an expert is taken to be this much worse than the default: more than the price of size makes up for.
 _A_TIE = 1e-4
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,14 @@ def learn_map(
 def check_limits(experts: Sequence[str], sizes: Mapping[str, ExpertSize] | None, limits: Limits) -> None:
     """Refuse, before anything is learned, what no map meets whatever the traffic.
 
-    Raises BudgetError: none of `experts` fits the parameter budgets, and so no map does; or MapError.
+    Raises BudgetError: none of `experts` fits the parameter budgets, and so no map does, or their shares do not make
+    up a whole; or MapError.
     """
     costs = Costs.of(experts, sizes, limits)
+    if costs.share.sum() < 1 - _ROUNDING:
+        raise BudgetError(
+            f"The experts may get {costs.share.sum():.0%} of the traffic in all: allow one of them a larger share"
+        )
     Program(np.zeros((1, len(experts))), np.ones(1), costs).solve(replace(limits, max_share={}))
 
 

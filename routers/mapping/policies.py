@@ -5,7 +5,7 @@ by a policy that did not see it. The map is taken unless another policy is bette
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -179,11 +179,15 @@ class _Trial:
         return float(self.of(choice).mean())
 
     def map(self, level: float, *, by_truth: bool = False) -> NDArray[np.int64]:
-        """Choices by maps learned without the row; `by_truth`: by its true category where it tells one."""
+        """Choices by maps learned without the row; `by_truth`: by its true category where it tells one.
+
+        Limits are on the traffic of all rows: that of a fold could leave no map where the whole has one.
+        """
         situation, choice = self._all, np.zeros(len(self._all.found), dtype=np.int64)
+        traffic = situation.paired().traffic
         category = np.where(situation.true >= 0, situation.true, situation.found) if by_truth else situation.found
         for seen, held_out in self._folds():
-            paired = situation[seen].paired()
+            paired = replace(situation[seen].paired(), traffic=traffic)
             default = best_alone(paired, self._setting.sizes, self._setting.limits)
             chosen = choose(paired, self._costs, self._setting.limits, level, default)
             choice[held_out] = chosen[category[held_out]]

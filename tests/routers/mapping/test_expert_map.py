@@ -119,6 +119,8 @@ def test_limits_are_checked_before_anything_is_learned() -> None:
         check_limits(["a", "b"], sizes, Limits(1))
     with pytest.raises(BudgetError, match="max_active_params_b=5 and max_total_params_b=20 can be met one by one"):
         check_limits(["a", "b"], sizes, Limits(5, 20))
+    with pytest.raises(BudgetError, match="may get 90% of the traffic"):
+        check_limits(["a", "b"], sizes, Limits(max_share={"a": 0.5, "b": 0.4}))
     with pytest.raises(MapError, match="'c'"):
         check_limits(["a", "b"], sizes, Limits(max_share={"c": 1}))
 

@@ -136,6 +136,17 @@ def test_what_is_chosen_keeps_to_the_limits(chances: Chances, limits: Limits) ->
         assert (chosen == name).mean() <= share + 0.03
 
 
+def test_shares_that_only_the_whole_traffic_meets_can_be_judged_by_folds() -> None:
+    """Each expert may get what one category has of all rows, and none of the folds has the same mix."""
+    known = situation(specialised)
+    cooking, law, maths, general = np.bincount(known.found, minlength=4) / len(known.found) + 1e-4
+    found = select_policy(
+        known, Setting(SIZES, Limits(max_share={"giant": cooking + general, "lawyer": law, "generalist": maths}))
+    )
+    assert found.expert_map.expert_for("law") == "lawyer"
+    assert found.held_out is not None
+
+
 def test_limits_that_nothing_meets_are_told() -> None:
     with pytest.raises(BudgetError, match="max_active_params_b=3"):
         select_policy(situation(specialised, rows=60), Setting(SIZES, Limits(3)))
