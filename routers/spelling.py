@@ -1,9 +1,10 @@
-"""Spelling: in comes a text, out comes the same with slips of the fingers undone, as far as the training texts tell.
+"""Spelling: in comes a text, out comes the same with slips of the fingers undone, as far as the known words tell.
 
-A word that they do not hold, but that is one letter from a word that they do hold, is taken for it: one letter left
-out, added, swapped with the next or changed, anywhere but at the beginning. Candidates are found by their deletions
-(SymSpell, Garbe, https://github.com/wolfgarbe/SymSpell), in microseconds whatever their number. Knows no language. A
-good word that is new may be changed, too: measured, that cost nothing, and slips uncorrected cost much.
+A word that neither they nor the encoder's vocabulary hold, but that is one letter from a word that they do hold, is
+taken for it: one letter left out, added, swapped with the next or changed, anywhere but at the beginning. Candidates
+are found by their deletions (SymSpell, Garbe, https://github.com/wolfgarbe/SymSpell), in microseconds whatever their
+number. Knows no language. A good word that is new may be changed, too: measured, that cost nothing, and slips
+uncorrected cost much.
 """
 
 import re
@@ -26,7 +27,7 @@ _CHUNK = re.compile(r"\S+")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spelling:
-    """`words`: the known ones in lower case, most frequent first. As thread-safe as a dict is."""
+    """`words`: the known ones in lower case, likeliest first. As thread-safe as a dict is."""
 
     words: tuple[str, ...]
     _places: dict[str, int] = field(init=False, repr=False)
@@ -70,7 +71,7 @@ class Spelling:
         return found[0] if meant == word else meant
 
     def _known_word(self, word: str) -> str:
-        """The most frequent known word next to `word`; `word` where there is none, or where it is known itself."""
+        """The likeliest known word next to `word`; `word` where there is none, or where it is known itself."""
         if word in self._places or len(word) > LONGEST:
             return word
         meant = self._meant.get(word)
@@ -88,11 +89,12 @@ class Spelling:
         return meant
 
 
-def fit_spelling(texts: Iterable[str]) -> Spelling:
-    """The words of two of `texts` or more."""
+def fit_spelling(texts: Iterable[str], vocabulary: Iterable[str] = ()) -> Spelling:
+    """The words of two of `texts` or more, most frequent first, and behind them those of `vocabulary`, in its order."""
     seen = Counter(word for text in texts for word in set(_WORD.findall(text.lower())) if len(word) <= LONGEST)
-    often = [word for word, count in seen.items() if count >= LEAST_TEXTS]
-    return Spelling(tuple(sorted(often, key=lambda word: (-seen[word], word))[:MOST_WORDS]))
+    often = sorted((word for word, count in seen.items() if count >= LEAST_TEXTS), key=lambda word: (-seen[word], word))
+    others = (word for word in vocabulary if len(word) <= LONGEST and _WORD.fullmatch(word))
+    return Spelling(tuple(dict.fromkeys([*often, *others]))[:MOST_WORDS])
 
 
 def _deletions(word: str) -> Sequence[str]:

@@ -85,7 +85,7 @@ def fit_stage_one(
     prompts = [*labelled, *others]
     requests = [normalise(prompt.text) for prompt in prompts]
     # Of the labelled rows alone, as is the lexicon: what is not known to be of the traffic shall not weigh its words.
-    spelling = fit_spelling(requests[: len(labelled)])
+    spelling = fit_spelling(requests[: len(labelled)], encoder.words())
     texts = [spelling.correct(request) for request in requests]
     vectors = encoder.encode(texts, encoding)
     lexicon = fit_lexicon(texts[: len(labelled)])

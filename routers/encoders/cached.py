@@ -61,6 +61,9 @@ class CachedEncoder:
             progress(done, len(texts))
         return np.stack([known[key] for key in keys]) if keys else np.zeros((0, self.spec.dim), dtype=np.float32)
 
+    def words(self) -> Sequence[str]:
+        return self._encoder.words()
+
     def save(self, folder: Path) -> None:
         if isinstance(self._encoder, SavedEncoder):
             self._encoder.save(folder)

@@ -1,6 +1,7 @@
 """Encoders made of others, or of none: in come texts, out come the vectors of several encoders side by side."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,9 @@ class ConcatenatedEncoder:
         unit: Vectors = vectors / np.where(norms > 0, norms, 1)
         return unit
 
+    def words(self) -> Sequence[str]:
+        return list(dict.fromkeys(chain.from_iterable(part.words() for part in self.parts)))
+
     def save(self, folder: Path) -> None:
         for number, part in enumerate(self.parts):
             if isinstance(part, SavedEncoder):
@@ -51,3 +55,6 @@ class NoEncoder:
 
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:  # noqa: ARG002 - as every encoder
         return np.zeros((len(texts), 0), dtype=np.float32)
+
+    def words(self) -> Sequence[str]:
+        return ()

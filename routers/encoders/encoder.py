@@ -43,6 +43,10 @@ class Encoder(Protocol):
         """(n, dim) rows of length 1, in the order of `texts`; `progress(done, n)` is called as batches end."""
         ...
 
+    def words(self) -> Sequence[str]:
+        """Whole words that its tokenizer knows, in lower case, in the order of their ids; none where it has none."""
+        ...
+
 
 @runtime_checkable
 class SavedEncoder(Encoder, Protocol):

@@ -14,6 +14,7 @@ import numpy as np
 
 from routers.encoders.encoder import EncoderSpec, Progress, Vectors
 from routers.encoders.static import TOKENIZER_FILE
+from routers.encoders.token_ids import whole_words
 from routers.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -83,6 +84,9 @@ class OnnxEncoder:
             if progress is not None:
                 progress(row + 1, len(texts))
         return vectors
+
+    def words(self) -> Sequence[str]:
+        return whole_words(self._tokenizer)
 
     def _token_vectors(self, text: str) -> Vectors:
         """(tokens, dim)."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from routers.encoders.encoder import EncoderSpec, Progress, Resolve, Vectors
+from routers.encoders.token_ids import whole_words
 from routers.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -92,6 +93,11 @@ class SentenceTransformerEncoder:
             if progress is not None:
                 progress(done, len(texts))
         return vectors
+
+    def words(self) -> Sequence[str]:
+        from tokenizers import Tokenizer  # noqa: PLC0415 - only where a model is loaded
+
+        return whole_words(Tokenizer.from_str(self.tokenizer_json()))
 
     def encode_tokens(self, ids: Sequence[int], progress: Progress | None = None) -> Vectors:
         """(n, dim): every token on its own, between the model's start and end tokens."""

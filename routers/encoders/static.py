@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routers.encoders.encoder import EncoderSpec, Progress, Vectors
-from routers.encoders.token_ids import TokenIds
+from routers.encoders.token_ids import TokenIds, whole_words
 from routers.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -91,6 +91,9 @@ class StaticEncoder:
         norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
         unit: Vectors = vectors / np.maximum(norms, _LEAST_NORM)[:, None]
         return unit
+
+    def words(self) -> Sequence[str]:
+        return whole_words(self._tokenizer)
 
     def _sum(self, ids: NDArray[np.uint32]) -> Vectors:
         """(dim,): the sum of the tokens' vectors, which points where their mean does."""

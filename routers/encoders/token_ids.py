@@ -53,6 +53,19 @@ class TokenIds:
         return [np.array(encoding.ids, dtype=np.uint32).tobytes() for encoding in encodings]
 
 
+def whole_words(tokenizer: "Tokenizer") -> list[str]:
+    """The tokens that are words and no pieces, in lower case, by id: vocabularies are mostly ordered by frequency.
+
+    None where the kind of tokenizer does not tell words from pieces.
+    """
+    from tokenizers.models import WordLevel, WordPiece  # noqa: PLC0415 - only where a tokenizer is loaded
+
+    if not isinstance(tokenizer.model, (WordLevel, WordPiece)):
+        return []
+    by_id = sorted(tokenizer.get_vocab(with_added_tokens=False).items(), key=lambda item: item[1])
+    return list(dict.fromkeys(token.lower() for token, _ in by_id if token.isalpha()))  # pieces begin with `##`
+
+
 def splits_at_white_space(tokenizer: "Tokenizer") -> bool:
     """Whether the tokens of a text are those of its chunks between white space, one after the other."""
     from tokenizers.normalizers import BertNormalizer, Lowercase  # noqa: PLC0415 - only where a tokenizer is loaded

@@ -127,6 +127,9 @@ def test_latency_is_of_one_prompt_with_its_encoding(
             time.sleep(0.01)
             return word_encoder.encode(texts, progress)
 
+        def words(self) -> Sequence[str]:
+            return word_encoder.words()
+
     slow = CategoryRouter(router._parts, Slow())
     assert evaluate(slow, make_prompts(5)).latency_ms.p50 >= 10
 

@@ -48,6 +48,12 @@ def test_a_short_word_with_a_letter_changed_is_another_word_but_for_the_next_key
     assert known.correct("the rook, the roto, the rooot, the roor") == "the rook, the root, the root, the root"
 
 
+def test_words_of_a_vocabulary_are_known_and_slips_become_them_where_no_trained_word_is_near() -> None:
+    known = fit_spelling(TEXTS, ["paris", "feather", "colour", "of", "x" * 30])
+    assert known.words == ("sentence", "translate", "weather", "paris", "feather", "colour")
+    assert known.correct("Paris has cokour, and feathre, and wfather") == "Paris has colour, and feather, and weather"
+
+
 def test_the_words_kept_are_bounded() -> None:
     names = ["".join(chr(97 + int(digit)) for digit in f"{number:06}") for number in range(MOST_WORDS + 10)]
     assert len(fit_spelling([" ".join(names)] * 2).words) == MOST_WORDS

@@ -58,6 +58,9 @@ def test_a_map_that_cannot_be_is_refused_before_the_encoder_runs(make_prompts: M
         def encode(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
             raise AssertionError
 
+        def words(self) -> Sequence[str]:
+            raise AssertionError
+
     unused = Unused()
     sizes = {"generalist": ExpertSize(8, 8), "mathematician": ExpertSize(7, 7)}
     with pytest.raises(BudgetError, match="max_active_params_b"):

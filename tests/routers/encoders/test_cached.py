@@ -28,6 +28,9 @@ class CountedEncoder:
     def spec(self) -> EncoderSpec:
         return self._encoder.spec
 
+    def words(self) -> Sequence[str]:
+        return ("word",)
+
     def identity(self) -> str:
         return self._identity
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
+from tokenizers.models import BPE, WordLevel, WordPiece
 from tokenizers.pre_tokenizers import Metaspace, Whitespace
 
 from routers.encoders import token_ids
-from routers.encoders.token_ids import TokenIds, splits_at_white_space
+from routers.encoders.token_ids import TokenIds, splits_at_white_space, whole_words
 
 BERT = Tokenizer.from_file(str(Path(__file__).parents[3] / "configs" / "router" / "tokenizer.json"))
 IDS = TokenIds(BERT)
@@ -43,6 +43,18 @@ def test_an_added_token_with_a_space_inside_is_seen_as_a_whole() -> None:
     assert splits_at_white_space(tokenizer)
     tokenizer.add_tokens(["a b"])
     assert TokenIds(tokenizer).of(["a b"])[0].tolist() == [3]
+
+
+def test_words_are_told_from_pieces_marks_and_numbers() -> None:
+    words = whole_words(BERT)
+    assert words.index("with") < words.index("pudding")
+    assert not {"##ing", "ing##", "[CLS]", "2004", ",", "fastapi"} & set(words)
+    cased = Tokenizer(WordPiece({"The": 0, "the": 1, "##re": 2, "[UNK]": 3}, unk_token="[UNK]"))
+    assert whole_words(cased) == ["the"]
+
+
+def test_pieces_that_do_not_say_whether_they_are_words_are_none() -> None:
+    assert whole_words(Tokenizer(BPE({"the": 0, "re": 1}, []))) == []
 
 
 def test_what_is_remembered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
