@@ -45,17 +45,21 @@ _CLOSING = re.compile(rf"(?:(?<=[\s,.!?;:-])(?:{_THANKS}|{_PLEASE})[\s,.!:)]*|[\
 
 # A clause is a courtesy where all of its words are of these, and one of the courteous.
 _COURTEOUS_WORDS = """
-afternoon answer appreciate appreciated asap ask asking assist cheers curious dear evening excuse grateful
-greetings hello help hey hi hope kindly morning ok okay please pls plz question questions sorry thank thanks thx
-tia ty wonder wondering
+afternoon answer apologies appreciate appreciated asap ask asking assist assistance assistant bother bothering cheers
+curious dear evening excuse favor favour grateful greetings guidance hello help helped helpful helping hey hi hope
+hoping kind kindly mate mind minute moment morning obliged ok okay please pls plz question questions quick sorry thank
+thankful thanks thing thx tia ty welcome wonder wondering yo
 """
 _FILLING_WORDS = """
-a about advance again all an and any anyone are as at back be been bit bother bothering busy but can could day
-disturb disturbing do doing everyone find finds fine folks following for friend friends from give good got great
-had happy have here here's i i'd i'm i've if in is it just kind know let like little lot lots love madam many mate
-may maybe me million minute moment much my need of on one out possible quick quickly really request respond right
-second see silly simple sir small so some somebody someone something soon stupid take team tell that that's the
-there this time to today ton trouble u us very was we welcome well will with would you you're your
+a able about advance again all always an and another any anybody anyone are as at attention back basic be been before
+below bit brief busy but can check could day did disturb disturbing do does doing don't dumb else enough even everyone
+far few find finds fine first folks following for friend friends from get give glance go good got great had happy has
+have having hear here here's i i'd i'll i'm i've if in into is isn't it it's just know last let like little look
+looking lot lots love madam made makes many may maybe me million more most much my need new nice no not now of off on
+once one other out over possible pretty quickly reading really request respond right second see sense short silly
+simple sir small so some somebody someone something soon spare still stuck stupid sure take taking team tell than that
+that's the them then there these things this those time to today ton too trouble try u up us very want was we week
+well were while will with would yet you you're your
 """
 _COURTEOUS = frozenset(_COURTEOUS_WORDS.split())
 _SMALL_TALK = _COURTEOUS | frozenset(_FILLING_WORDS.split())
@@ -74,9 +78,11 @@ _PARAGRAPH = re.compile(r"\s*\n\s*\n\s*")
 # How a text begins that tells an assistant what it is.
 _ADDRESS = re.compile(
     r"[\W_]*(?:\w+[,:]\s+)?(?:system\b|this\s+(?:gpt|assistant|(?:chat\s?)?bot|ai)\b|instructions?\b|assistant\b|rules\b"
-    r"|(?:from\s+now\s+on\W+)?you(?:\s+are(?!\s+given)|['\u2019]re|\s+will|\s+must|\s+should)\b|your\s+(?:name|role|task|job|goal|purpose|mission)\b"
+    r"|(?:from\s+now\s+on\W+)?you(?:\s+are(?!\s+given)|['\u2019]re|\s+will|\s+must|\s+should|\s+only|\s+never|\s+always"
+    r"|\s+(?:act|answer|reply|respond|speak|write|behave))\b|your\s+(?:name|role|task|job|goal|purpose|mission)\b"
+    r"|role\s*:|(?:always\s+)?be\s+(?:brief|concise|direct|helpful|honest|polite|precise|truthful)\b"
     r"|(?:i\s+want\s+you\s+to\s+|please\s+|you\s+will\s+)?(?:act|behave|respond|answer|pretend|imagine)\b"
-    r"|(?:assume|take|play|adopt)\s+(?:on\s+)?the\s+(?:role|part|persona)\b|(?:below|this|the\s+following|here)\s+(?:is|are)\b"
+    r"|(?:assume|take|play|adopt)\s+(?:on\s+)?the\s+(?:role|part|persona)\b|(?P<shown>(?:below|this|the\s+following|here)\s+(?:is|are)\b)"
     r"|(?:as\s+)?(?:an?|the)\s.{0,60}\b(?:assistant|ai|artificial\s+intelligence|chat\s?bot|language\s+model)\b)",
     re.IGNORECASE,
 )
@@ -90,7 +96,7 @@ _CUE = re.compile(
     r"|honest(?:ly)?|harmless|harmful|truthful(?:ly)?|respectful|professional(?:ly)?|friendly|accurate(?:ly)?|factual(?:ly)?"
     r"|knowledgeable|expert|tone|style|jargon|markdown|bullet\s+points?|emojis?|disclaimers?|preamble|paragraphs?|step\s+by\s+step"
     r"|limit|exceed|readers?|always|never|avoid|do\s+not|don['\u2019]t|ensure|make\s+sure|remember\s+to|try\s+to|stay|remain|refuse|decline|unsure|confidential"
-    r"|apologi[sz]e|make\s+up|invent|cite|profanity|plain\s+words|simple\s+words|examples?)\b",
+    r"|apologi(?:es|[sz]e)|output|commentary|pleasantries|filler|speculat(?:e|ion)|make\s+up|invent|cite|profanity|plain\s+words|simple\s+words|examples?)\b",
     re.IGNORECASE,
 )
 # How its further sentences begin. Sentences of requests do so, too, therefore these count only behind others.
@@ -100,7 +106,8 @@ _MANNER = re.compile(
     r"|current\s+date|knowledge\s+cut-?off|today(?:['\u2019]s|\s+is))\b",
     re.IGNORECASE,
 )
-_LEAST_CUES = 2  # of all that is left out: a question may begin with "You are a nurse on night duty", too
+# Of all that is left out, but for a whole paragraph: a question may begin with "You are a nurse on night duty", too.
+_LEAST_CUES = 2
 _MOST_ASIDES = 2  # sentences without a cue between others
 
 _WITH_APOSTROPHE = re.compile(r"\b[a-z]{1,6}['\u2019][a-z]{1,2}\b", re.IGNORECASE)
@@ -130,7 +137,7 @@ _WHOLE_FORMS = {
 
 def normalise(text: str) -> str:
     """The part of `text` that says what is asked for; `text`, stripped, where that would be nothing."""
-    request = _without_courtesies(_without_instructions(text)).strip() or text.strip()
+    request = _without_courtesies(_without_instructions(_without_opening(text))).strip() or text.strip()
     if "'" in request or "\u2019" in request:
         request = _WITH_APOSTROPHE.sub(_long_form, request)
     return request if _BARE_FORMS.isdisjoint(request.lower().split()) else _BARE.sub(_long_form, request)
@@ -142,11 +149,15 @@ def _long_form(found: re.Match[str]) -> str:
     return found[0] if whole is None else whole
 
 
-def _without_courtesies(text: str) -> str:
+def _without_opening(text: str) -> str:
     start = 0
     while (opening := _courteous_opening(text, start)) and _enough(text[opening.end() :]):
         start = opening.end()
-    text = text[start:]
+    return text[start:]
+
+
+def _without_courtesies(text: str) -> str:
+    text = _without_opening(text)
     while (closing := _courteous_closing(text)) and _enough(text[: closing.start()]):
         text = text[: closing.start()]
     return text
@@ -174,17 +185,18 @@ def _without_instructions(text: str) -> str:
     """What follows the sentences that tell an assistant what it is and how to answer."""
     if text.startswith(("<", "[")):
         text = _TEMPLATE.sub("\n", text).strip()
-    if not _ADDRESS.match(text):
+    address = _ADDRESS.match(text)
+    if not address:
         return text
-    start, cues, asides, sentence, least = 0, 0, 0, 0, 0
+    start, cues, asides, sentence, least, enough = 0, 0, 0, 0, 0, _LEAST_CUES
     for border in _BORDER.finditer(text, 0, _MOST_READ):
         if not _enough(text[border.end() :]) or text[border.start() - 1] == "?":
             break  # what is left, and what is asked, is the request
         manner = _MANNER.match(text, sentence)
         found = _cues(text, sentence, border.start()) + (manner is not None and manner["rule"] is not None)
-        if found >= least or (least == 1 and manner):
+        if found >= least:
             start, cues, asides = border.end(), cues + found, 0
-        else:
+        elif not manner:  # else it is told by what follows: requests begin like that, too
             asides += 1
         sentence = border.end()
         new_paragraph = _PARAGRAPH.fullmatch(text, border.start(), border.end()) is not None
@@ -200,7 +212,8 @@ def _without_instructions(text: str) -> str:
     ):
         # All of the first paragraph is of one kind, and what follows is the request.
         start, cues = paragraph.end(), max(cues, _cues(text, 0, paragraph.start()))
-    if cues < _LEAST_CUES:
+        enough = _LEAST_CUES if address["shown"] else 1  # "Below is a letter" may begin a request as well
+    if cues < enough:
         return text
     role = _ROLE.match(text, start)
     return text[start if role is None else role.end() :]

@@ -35,10 +35,30 @@ def test_instructions_to_an_assistant_before_a_request_are_left_out(instructions
         f"  {REQUEST}??  Thank you so much.",
         f"I was wondering if you could tell me {REQUEST}.",
         f"please {REQUEST} please",
+        f"Would you mind helping me out here? {REQUEST}",
+        f"Good evening. If you have a moment, could you have a look at this for me: {REQUEST}",
+        f"{REQUEST}. Hope that makes sense. Many thanks for looking into this!",
     ],
 )
 def test_courtesies_and_the_last_punctuation_are_left_out(text: str) -> None:
     assert normalise(text) == REQUEST
+
+
+@pytest.mark.parametrize(
+    "instructions",
+    [
+        "Role: senior expert. Style: factual, brief. Audience: adults.",
+        "Be concise. You are talking to busy people who want no chatter.",
+        "Hello! From now on you answer as an expert. No filler. Start with the answer.",
+    ],
+)
+def test_a_paragraph_that_only_speaks_to_an_assistant_is_left_out(instructions: str) -> None:
+    assert normalise(f"{instructions}\n\n{REQUEST}") == REQUEST
+
+
+def test_a_request_whose_last_instruction_could_be_one_to_an_assistant_keeps_it() -> None:
+    request = "Write a poem of four lines about the sea"
+    assert normalise(f"You are a helpful assistant. Always answer politely. {request}") == request
 
 
 @pytest.mark.parametrize(
@@ -60,6 +80,8 @@ def test_contractions_are_spelled_out(short: str, long: str) -> None:
         "You are a nurse on night duty. A patient falls. Whom do you call first",
         "Your task is to implement `mask(s)`, returning s with all but four characters replaced. Use Python",
         "Act two of the play: who dies",
+        "Below is a paragraph from a novel of mine. List the traits of the hero\n\nTall as he was, Edmund had to stoop",
+        "my flight was late, how busy will it be",
         "highlight the hit song in this list",
         "tell me a joke",
         "This is an excerpt from a novel. Translate it: Der Zug kam. Die Frau stieg ein",
