@@ -45,16 +45,16 @@ _CLOSING = re.compile(rf"(?:(?<=[\s,.!?;:-])(?:{_THANKS}|{_PLEASE})[\s,.!:)]*|[\
 
 # A clause is a courtesy where all of its words are of these, and one of the courteous.
 _COURTEOUS_WORDS = """
-afternoon answer apologies appreciate appreciated asap ask asking assist assistance assistant bother bothering cheers
-curious dear evening excuse favor favour grateful greetings guidance hello help helped helpful helping hey hi hope
-hoping kind kindly mate mind minute moment morning obliged ok okay please pls plz question questions quick sorry thank
-thankful thanks thing thx tia ty welcome wonder wondering yo
+afternoon answer apologies appreciate appreciated asap ask asking assist assistance bother bothering cheers curious
+dear evening excuse favor favour grateful greetings guidance hello help helped helping hey hi hope hoping kind kindly
+look mate mind minute moment morning obliged ok okay please pls plz question questions quick sorry thank thankful
+thanks thing thx tia ty welcome wonder wondering yo
 """
 _FILLING_WORDS = """
 a able about advance again all always an and another any anybody anyone are as at attention back basic be been before
 below bit brief busy but can check could day did disturb disturbing do does doing don't dumb else enough even everyone
 far few find finds fine first folks following for friend friends from get give glance go good got great had happy has
-have having hear here here's i i'd i'll i'm i've if in into is isn't it it's just know last let like little look
+have having hear here here's i i'd i'll i'm i've if in into is isn't it it's just know last let like little
 looking lot lots love madam made makes many may maybe me million more most much my need new nice no not now of off on
 once one other out over possible pretty quickly reading really request respond right second see sense short silly
 simple sir small so some somebody someone something soon spare still stuck stupid sure take taking team tell than that
