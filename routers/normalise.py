@@ -83,15 +83,16 @@ _ADDRESS = re.compile(
     r"|role\s*:|(?:always\s+)?be\s+(?:brief|concise|direct|helpful|honest|polite|precise|truthful)\b"
     r"|(?:i\s+want\s+you\s+to\s+|please\s+|you\s+will\s+)?(?:act|behave|respond|answer|pretend|imagine)\b"
     r"|(?:assume|take|play|adopt)\s+(?:on\s+)?the\s+(?:role|part|persona)\b|(?P<shown>(?:below|this|the\s+following|here)\s+(?:is|are)\b)"
+    r"|the\s+following\s+(?:rules|instructions|guidelines)\b"
     r"|(?:as\s+)?(?:an?|the)\s.{0,60}\b(?:assistant|ai|artificial\s+intelligence|chat\s?bot|language\s+model)\b)",
     re.IGNORECASE,
 )
 # What such texts speak of, sentence by sentence: the assistant, its user, and how to answer.
 _CUE = re.compile(
     r"\b(?:assistants?|ai|artificial\s+intelligence|(?:chat\s?)?bot|language\s+model|llm|(?:chat)?gpt|persona|role|act\s+as"
-    r"|you(?:\s+are\s+(?:now\s+)?(?:an?|the)|['\u2019]re\s+an?|\s+will|\s+must|\s+should|\s+never|\s+always|\s+may|\s+do\s+not)"
+    r"|you(?:\s+are\s+(?:now\s+)?(?:an?|the|(?-i:[A-Z])\w+)|['\u2019]re\s+an?|\s+will|\s+must|\s+should|\s+never|\s+always|\s+may|\s+do\s+not)"
     r"|your\s+(?:\w+\s+)?(?:name|role|tasks?|job|goal|purpose|mission|answers?|responses?|repl(?:y|ies)|output|tone|audience|instructions)"
-    r"|users?(?:['\u2019]s?)?|customers?|humans?|instructions?|rules|system\s+prompt|conversation|quer(?:y|ies)"
+    r"|users?(?:['\u2019]s?)?|customers?|humans?|instructions?|rules|system\s+prompt|conversation|chat|quer(?:y|ies)"
     r"|answer(?:s|ing|ed)?|respon(?:d|ds|se|ses)|repl(?:y|ies)|questions?|helpful(?:ly)?|polite(?:ly)?|concise(?:ly)?|brief(?:ly)?"
     r"|honest(?:ly)?|harmless|harmful|truthful(?:ly)?|respectful|professional(?:ly)?|friendly|accurate(?:ly)?|factual(?:ly)?"
     r"|knowledgeable|expert|tone|style|jargon|markdown|bullet\s+points?|emojis?|disclaimers?|preamble|paragraphs?|step\s+by\s+step"
@@ -206,7 +207,7 @@ def _without_instructions(text: str) -> str:
     paragraph = _PARAGRAPH.search(text, 0, _MOST_READ)
     if (
         paragraph
-        and start < paragraph.start()
+        and start <= paragraph.end()
         and "?" not in text[: paragraph.start()]
         and _enough(text[paragraph.end() :])
     ):
