@@ -17,7 +17,6 @@ from coe.telemetry.metrics import ROUTER_INFO, ROUTER_RELOADS
 from routers.artefact import file_identities
 
 POLL_S = 2.0
-INLINE_CHARS = 1_000
 WARM_UP = "What can you do for me?"
 
 log = get_logger("coe.live_router")
@@ -26,8 +25,8 @@ log = get_logger("coe.live_router")
 class LiveRouter:
     """Routes by the `Routing` in force; `keep_current` replaces it whole when the artefact's files have changed.
 
-    One thread routes, so that the event loop goes on. But a static encoder takes less for a short text (a third of a
-    millisecond) than handing it over and back does: two threads of one interpreter wait for each other.
+    One thread routes, so that the event loop goes on, even where that takes a third of a millisecond: at 16 connections
+    other requests' p99 is 12 ms so and 25 ms where the loop itself classifies, and as many prompts are routed a second.
 
     Args:
         directory: the artefact's.
@@ -54,10 +53,7 @@ class LiveRouter:
 
     async def route(self, turns: Sequence[str]) -> Routed:
         """Decides by the router that is in force now, even where another comes before the answer is there."""
-        routing = self._routing
-        if sum(map(len, turns)) <= INLINE_CHARS and routing.router.encoder.spec.kind == "static":
-            return routing.route(turns)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, routing.route, turns)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._routing.route, turns)
 
     async def keep_current(self) -> None:
         """Looks at the files every two seconds until cancelled."""

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from coe.config.load import load_config
-from coe.live_router import INLINE_CHARS, LiveRouter
+from coe.live_router import LiveRouter
 from coe.routing import RouterCard, Routing, load_routing
 from coe.telemetry.metrics import ROUTER_INFO, ROUTER_RELOADS
 from routers.artefact import MANIFEST, roll_back, version_of
@@ -229,16 +229,6 @@ class Stub:
             raise self._error
         return Classification(self._name, 1.0, abstained=False, in_scope=1.0, probabilities={self._name: 1.0})
 
-    @property
-    def encoder(self) -> Stub:
-        return self
-
-    @property
-    def spec(self) -> Stub:
-        return self
-
-    kind = "sentence-transformers"
-
     def as_routing(self) -> Routing:
         card = RouterCard(self._name, (self._name,), 0.0)
         return Routing(self, {self._name: self._name}, "general", card)  # type: ignore[arg-type]  # a stub of a router
@@ -250,7 +240,7 @@ async def test_a_request_under_way_ends_with_the_router_that_it_began_with(direc
     slow, quick = Stub("slow", go_on), Stub("quick", free)
     coming = iter([slow.as_routing(), quick.as_routing()])
     live = LiveRouter(directory, lambda: next(coming))
-    begun = asyncio.create_task(live.route(("x" * (INLINE_CHARS + 1),)))
+    begun = asyncio.create_task(live.route((LAW,)))
     await until(slow.asked.is_set)
     (directory / MANIFEST).touch()
     await look_twice(live)
