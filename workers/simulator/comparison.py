@@ -26,7 +26,7 @@ MAX_WAITS_S = (15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0)
 TO_OPTIMUM, TO_BASELINE = 1.25, 0.5
 """What a proposed maximum wait shall reach: load seconds per second of the optimum, and of FCFS with LRU."""
 
-_SHARE_OF_SPAN = 0.25  # of a trace that a proposed maximum wait may take, or the end of the trace hides its cost
+_SHARE_OF_SPAN = 1 / 3  # of a trace that a proposed maximum wait may take, or its end hides what it costs
 _ATTEMPTS = 6
 _ROUNDS = 30  # of the bound, which is searched for thoroughly only in the end
 _ROUNDING = 1e-9

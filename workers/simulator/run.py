@@ -23,13 +23,17 @@ from workers.spec import Tier
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`name` became resident between `start` and `end`, in seconds; `evicted` left at the start."""
+    """`name` became resident between `start` and `end`, in seconds; `evicted` left at the start.
+
+    `kept`: from disk, with a copy left in host memory, whose room is taken from the start.
+    """
 
     name: str
     tier: Tier
     start: float
     end: float
     evicted: tuple[str, ...] = ()
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +141,11 @@ class _Device:
                 device_free = math.inf
             self._finish_copy()
             self._admit()
-            if device_free == math.inf:
-                device_free = self._act()
             if self.copying is None and self.host_bytes:
                 self._prefetch()
+                self._finish_copy()  # where it takes no time
+            if device_free == math.inf:
+                device_free = self._act()
             self.now = self._next_event(device_free)
         return Run(
             requests=self.requests, starts=self.starts, loads=self.loads, copies=self.copies, dropped=self.dropped
@@ -206,9 +211,9 @@ class _Device:
         held = sum(self.experts[other].size for other in memory.resident) + cost.size
         if tier == "device" or held > self.device_bytes or (self.copying is not None and self.copying.name == name):
             raise RuntimeError(f"{type(self.policy).__name__} loads {name!r}: no room, or it is there or on its way")
-        self.loading = Load(name, tier, self.now, self.now + cost.load_s[tier], evict)
-        if tier == "disk" and self._make_room(cost.size):
-            self.kept_bytes = cost.size
+        kept = tier == "disk" and self._make_room(cost.size)
+        self.kept_bytes = cost.size if kept else 0
+        self.loading = Load(name, tier, self.now, self.now + cost.load_s[tier], evict, kept)
         return self.loading.end
 
     def _finish_on_device(self) -> int:
@@ -217,7 +222,7 @@ class _Device:
             load, self.loading = self.loading, None
             self.loads.append(load)
             self.memory.resident[load.name] = self.now
-            if self.kept_bytes:
+            if load.kept:
                 self.memory.host[load.name] = self.now
                 self.kept_bytes = 0
             self.policy.loaded(load.name, self.now)
