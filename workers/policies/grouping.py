@@ -150,12 +150,16 @@ class Grouping(Policy):
         resident, host, costs, queues = memory.resident, memory.host, memory.costs, memory.queues
         hold_s, longest = self._hold_s, self._service_max - self._service_s
         slack, work, count = math.inf, 0.0, 0
+        deviation, service_s, slots = _DEVIATIONS * math.sqrt(self._service_var), self._service_s, self._slots
         for head, name in heads:
             load_s = 0.0 if name in resident else costs[name].load_s["host" if name in host else "disk"]
-            spread = max(longest, _DEVIATIONS * math.sqrt(self._service_var * count)) if count else 0.0
-            slack = min(slack, head + hold_s - work - spread - load_s)
-            services = -(-len(queues[name]) // self._slots)
-            work += load_s + services * self._service_s
+            start_by = head + hold_s - work - load_s
+            if count:
+                spread = deviation * math.sqrt(count)
+                start_by -= max(longest, spread)
+            slack = min(slack, start_by)
+            services = -(-len(queues[name]) // slots)
+            work += load_s + services * service_s
             count += services
         return slack, work
 
