@@ -53,20 +53,19 @@ def simulate(  # noqa: PLR0917 - typer fills them by name
 ) -> None:
     """What a policy of expert memory makes of a trace, beside FCFS with LRU and the least loading possible.
 
-    One device serves one request at a time. A load takes it up for the expert's seconds from host memory or disk;
-    copies from disk to host memory run beside it. All is on disk at the first arrival. The wait of a request lasts
-    from its arrival to the start of its service.
+    One device serves one request at a time; a load takes it up; copies from disk to host memory run beside it.
 
-    The default policy lets requests for an expert wait for each other up to the maximum wait: the longer that is, the
-    less it loads. Without --max-wait it gets the shortest of 15 s to 1 h with which it loads at most half of what
-    FCFS with LRU does and at most 1.25 times the optimum. If the trace asks for more than the device can do within
-    --max-wait, the first longer one that can be held is taken, and said.
+    All is on disk at the first arrival. A request waits from its arrival to the start of its service.
 
-    The optimum is of all schedules that know the future and keep the same maximum wait: exact for at most 10
-    requests for 5 experts, else a proven lower bound.
+    The default policy lets requests for an expert wait for each other: the longer the maximum wait, the fewer loads.
 
-    Make a trace with `coe make-trace zipf trace.jsonl --experts experts.json`, then
-    `coe simulate trace.jsonl --experts experts.json --device-gb 112 --host-gb 2000`.
+    Without --max-wait: the shortest of 15 s to 1 h that halves the loading of FCFS and is within 1.25 optima.
+
+    A --max-wait that the device cannot keep up with gives way to the first longer one that it holds, and says so.
+
+    Optimum: of all schedules that keep the maximum wait; exact to 10 requests for 5 experts, else a proven lower bound.
+
+    First steps: `coe make-trace zipf t.jsonl --experts e.json`, then the same files here with 112 and 2000 GB.
     """
     import orjson
     from rich.console import Console

@@ -70,6 +70,23 @@ def test_patience_is_waiting_for_loading() -> None:
     assert isinstance(policy.choose(memory, 5.0), Swap)
 
 
+def test_an_impatient_policy_loads_as_soon_as_the_residents_are_served() -> None:
+    policy = Grouping(60.0, patience=0.0)
+    memory = make_memory("ab", "abc", b=[0.0], c=[0.0])
+    assert policy.choose(memory, 0.0) == Serve("b")
+    del memory.queues["b"]
+    assert isinstance(policy.choose(memory, 1.0), Swap)
+
+
+def test_an_arrival_ends_a_wait_that_it_makes_too_long() -> None:
+    policy = Grouping(1000.0, patience=10.0)
+    memory = make_memory("ab", "abc", c=[0.0])
+    assert policy.choose(memory, 0.0) == Wait(10.0)
+    memory.queues["c"].append(2.0)
+    policy.arrived("c", 2.0)
+    assert policy.choose(memory, 2.0) == Wait(6.0)
+
+
 def test_an_urgent_request_goes_before_residents() -> None:
     memory = make_memory("ab", "abc", b=[50.0], c=[0.0])
     choice = Grouping(60.0).choose(memory, 58.9)
@@ -153,7 +170,6 @@ def test_the_quantum_is_served_before_a_load_that_only_saves_waiting() -> None:
     policy.loaded("b", 0.0)
     memory = make_memory("ab", "abc", b=[0.0, 1.0], c=[0.0])
     assert policy.choose(memory, 10.0) == Serve("b")
-    policy._calm_until = -math.inf
     assert isinstance(policy.choose(memory, 20.0), Swap)
 
 

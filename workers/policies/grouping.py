@@ -46,7 +46,6 @@ class Grouping(Policy):
             waiting; infinity: as long as something resident is asked for.
         max_swaps_per_minute: of loads that only save waiting; the maximum wait goes before it. None: any number.
         slots: requests of one expert that run at once.
-        idles: whether a device on which nothing runs waits for more requests, too, before it loads.
     """
 
     def __init__(
@@ -57,7 +56,6 @@ class Grouping(Policy):
         quantum_s: float = math.inf,
         max_swaps_per_minute: int | None = None,
         slots: int = 1,
-        idles: bool = True,
     ) -> None:
         if not max_wait_s > 0:
             raise ValueError(f"the maximum wait must be above 0 s, not {max_wait_s}")
@@ -66,7 +64,6 @@ class Grouping(Policy):
         self._quantum_s = quantum_s
         self._max_swaps = max_swaps_per_minute
         self._slots = slots
-        self._idles = idles
         self._demand = Demand(_HALF_LIVES * max_wait_s)
         self._service_s = self._service_var = self._service_max = 0.0
         self._swaps: deque[float] = deque(maxlen=max_swaps_per_minute)
@@ -74,7 +71,8 @@ class Grouping(Policy):
         self._filled = False  # whether the device was ever full
         self._group_left = 0
         self._loaded_at = -math.inf
-        self._calm_until = -math.inf
+        self._calm_until = -math.inf  # before it nobody comes near the maximum wait
+        self._weighed_until = -math.inf  # before it no load pays
         self._copying: tuple[str, float] | None = None
         self._copies_ahead = False
 
@@ -82,8 +80,7 @@ class Grouping(Policy):
     def arrived(self, name: str, now: float) -> None:
         self._demand.arrived(name, now)
         self._calm_until -= self._service_s
-        if self._patience < math.inf:  # one more that waits at most doubles the pace at which waiting adds up
-            self._calm_until = min(self._calm_until, now + (self._calm_until - now) / 2)
+        self._weighed_until = -math.inf if self._patience < math.inf else self._weighed_until - self._service_s
 
     @override
     def ended(self, name: str, service_s: float, now: float) -> None:
@@ -96,7 +93,7 @@ class Grouping(Policy):
     @override
     def loaded(self, name: str, now: float) -> None:
         self._group, self._group_left, self._loaded_at = name, -1, now
-        self._calm_until = -math.inf
+        self._calm_until = self._weighed_until = -math.inf
 
     @override
     def choose(self, memory: Memory, now: float) -> Choice:
@@ -105,8 +102,12 @@ class Grouping(Policy):
         if self._group_left < 0:
             self._group_left = len(memory.queues.get(self._group or "", ()))
         ready = self._ready(memory)
-        if now + (self._service_max if ready is not None else 0.0) < self._calm_until:
-            return self._serve(ready) if ready is not None else Wait(self._calm_until)
+        if ready is None:
+            until = min(self._calm_until, self._weighed_until)
+            return Wait(until) if now < until else self._look_ahead(memory, now, ready)
+        weighs_at = max(self._loaded_at + self._quantum_s, self._weighed_until)
+        if now + self._service_max < self._calm_until and now < weighs_at:
+            return self._serve(ready)
         return self._look_ahead(memory, now, ready)
 
     def _ready(self, memory: Memory) -> str | None:
@@ -130,20 +131,20 @@ class Grouping(Policy):
         choice = self._urgent(memory, now, heads, ready) if urgent else None
         if choice is not None:
             return choice
-        if urgent:  # but nothing can be done now, until something happens
-            self._calm_until = -math.inf
-            if ready is not None:
-                return self._serve(ready)
-            copied_at = self._copying[1] if self._copying is not None else math.inf
-            return Wait(copied_at if copied_at > now else math.inf)
         self._calm_until = min(slack, now + self._max_wait_s / 8)
-        if ready is None or now >= self._loaded_at + self._quantum_s:
+        self._weighed_until = -math.inf if self._patience < math.inf else self._calm_until
+        if urgent:  # but nothing can be done now
+            self._calm_until = self._copying[1] if self._copying is not None else math.inf
+            self._weighed_until = math.inf
+        elif ready is None or now >= self._loaded_at + self._quantum_s:
+            self._weighed_until = self._calm_until
             choice = self._worth(memory, now, heads, work)
             if choice is not None:
                 return choice
         if ready is not None:
             return self._serve(ready)
-        return Wait(self._calm_until if self._calm_until > now else now + _INSTANT)
+        until = min(self._calm_until, self._weighed_until)
+        return Wait(until if until > now else now + _INSTANT)
 
     def _plan(self, memory: Memory, heads: list[tuple[float, str]]) -> tuple[float, float]:
         """The latest start of a plan that serves queue by queue, the oldest head first, and the seconds it takes."""
@@ -197,18 +198,17 @@ class Grouping(Policy):
         filling = not self._filled
         free = memory.device_bytes - sum(memory.costs[name].size for name in memory.resident) if filling else 0
         behind = work > _BACKLOG * self._max_wait_s
-        patience = self._patience if self._idles or memory.running else 0.0
         capped = self._capped(now)
         worth: list[tuple[float, str]] = []
         for _, name in heads:
             if name in memory.resident or self._comes_to_host(memory, name, now):
                 continue
             queue, load_s = memory.queues[name], memory.load_s(name)
-            waited, due = len(queue) * now - sum(queue), patience * load_s
+            waited, due = len(queue) * now - sum(queue), self._patience * load_s
             if memory.costs[name].size <= free or ((behind or waited >= due) and not capped):
                 worth.append((waited / max(load_s, _INSTANT), name))
             elif due < math.inf:
-                self._calm_until = min(self._calm_until, now + (due - waited) / len(queue))
+                self._weighed_until = min(self._weighed_until, now + (due - waited) / len(queue))
         for _, name in sorted(worth, reverse=True):
             choice = self._swap(memory, name, now)
             if choice is not None:
@@ -220,14 +220,14 @@ class Grouping(Policy):
             return False
         full = len(self._swaps) == self._max_swaps
         if full and now - self._swaps[0] < 60:
-            self._calm_until = min(self._calm_until, self._swaps[0] + 60)
+            self._weighed_until = min(self._weighed_until, self._swaps[0] + 60)
             return True
         return False
 
     def _comes_to_host(self, memory: Memory, name: str, now: float) -> bool:
         """Whether a copy from disk, under way or to come, will make the load cheaper."""
         if self._copying is not None and self._copying[1] > now:
-            self._calm_until = min(self._calm_until, self._copying[1])
+            self._weighed_until = min(self._weighed_until, self._copying[1])
         return self._copies_ahead and name not in memory.host and memory.costs[name].size <= memory.host_bytes
 
     def _on_its_way(self, memory: Memory, name: str, now: float) -> bool:

@@ -16,9 +16,9 @@ from workers.simulator.trace import Request
 POLICIES: Mapping[str, Callable[[float], Policy]] = {
     DEFAULT: Grouping,
     BASELINE: lambda _: FcfsLru(),
-    "eager": lambda max_wait_s: Grouping(max_wait_s, patience=0.0),
+    "eager": lambda max_wait_s: Grouping(max_wait_s, patience=1.0),
 }
-"""What makes a policy for a maximum wait in seconds. `eager` waits for more of a kind only while the device is busy."""
+"""What makes a policy for a maximum wait in seconds. `eager` is the default one as impatient as workers run it."""
 
 MAX_WAITS_S = (15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0)
 """From which a maximum wait is proposed."""
