@@ -213,3 +213,15 @@ def test_choosing_is_cheap_with_a_hundred_experts() -> None:
     for step in range(1000):
         policy.choose(memory, 1.0 + step / 1e4)
     assert (time.perf_counter() - started) / 1000 < 500e-6
+
+
+def test_an_urgent_request_that_cannot_be_helped_is_tried_again() -> None:
+    policy = Grouping(10.0)
+    memory = make_memory("ab", "abc", a=[95.0], c=[0.0])
+    memory.pinned.update("ab")
+    memory.full.add("a")
+    assert policy.choose(memory, 100.0) == Wait()
+    memory.full.clear()
+    assert policy.choose(memory, 101.0) == Serve("a")
+    memory.pinned.discard("b")
+    assert policy.choose(memory, 102.0) == Swap("c", ("b",))

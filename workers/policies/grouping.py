@@ -1,6 +1,6 @@
 """The default policy: requests for an expert wait for each other, and no longer than a maximum wait.
 
-In comes what is where, what waits and since when; out comes what to serve, to swap, to copy ahead and to drop.
+In comes what is where, what waits and since when; out comes what to serve, and what to swap when.
 
 Every load that a request waits for serves all that wait for the same expert, so the later a load, the fewer loads.
 The policy therefore serves what is resident and brings in the next expert when (a) there is room for it that nobody
@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from workers.policies.demand import Demand
 from workers.policies.interface import Choice, Memory, Policy, Serve, Swap, Wait
-from workers.spec import Tier
+from workers.policies.keeping import Keeping
 
 _SMOOTHING = 0.05  # weight of the latest service in the running mean of their seconds
 _FORGETTING = 0.001  # of the longest service, with each other one
@@ -31,12 +31,7 @@ _INSTANT = 1e-6
 
 
 class Grouping(Policy):
-    """Groups requests by expert within a maximum wait, and keeps what is dear to load and often asked for.
-
-    What leaves the device: nothing that requests wait for, if that can be; of those, the one with the youngest head.
-    Else the least of rate x load seconds from the tier that it would fall to, per byte: GreedyDual-Size-Frequency
-    (Cherkasova, HPL-98-69R1) with a rate that ages by itself in place of the inflation term. Host memory is kept by
-    the same value.
+    """Groups requests by expert within a maximum wait; what stays where is `Keeping`'s.
 
     Args:
         max_wait_s: seconds that no request shall wait longer for its service.
@@ -64,7 +59,7 @@ class Grouping(Policy):
         self._quantum_s = quantum_s
         self._max_swaps = max_swaps_per_minute
         self._slots = slots
-        self._demand = Demand(_HALF_LIVES * max_wait_s)
+        self._keeping = Keeping(Demand(_HALF_LIVES * max_wait_s))
         self._service_s = self._service_var = self._service_max = 0.0
         self._swaps: deque[float] = deque(maxlen=max_swaps_per_minute)
         self._group: str | None = None
@@ -78,7 +73,7 @@ class Grouping(Policy):
 
     @override
     def arrived(self, name: str, now: float) -> None:
-        self._demand.arrived(name, now)
+        self._keeping.demand.arrived(name, now)
         self._calm_until -= self._service_s
         self._weighed_until = -math.inf if self._patience < math.inf else self._weighed_until - self._service_s
 
@@ -131,12 +126,14 @@ class Grouping(Policy):
         choice = self._urgent(memory, now, heads, ready) if urgent else None
         if choice is not None:
             return choice
+        if urgent:  # but nothing can be done now
+            self._calm_until = self._weighed_until = -math.inf
+            if ready is not None:
+                return self._serve(ready)
+            return Wait(self._copying[1]) if self._copying is not None and self._copying[1] > now else Wait()
         self._calm_until = min(slack, now + self._max_wait_s / 8)
         self._weighed_until = -math.inf if self._patience < math.inf else self._calm_until
-        if urgent:  # but nothing can be done now
-            self._calm_until = self._copying[1] if self._copying is not None else math.inf
-            self._weighed_until = math.inf
-        elif ready is None or now >= self._loaded_at + self._quantum_s:
+        if ready is None or now >= self._loaded_at + self._quantum_s:
             self._weighed_until = self._calm_until
             choice = self._worth(memory, now, heads, work)
             if choice is not None:
@@ -240,93 +237,24 @@ class Grouping(Policy):
         """Brings `name` in; None where there can be no room for it now, or where it is on its way to host memory."""
         if self._on_its_way(memory, name, now):
             return None
-        evicted = self._evicted_for(memory, name, now)
+        evicted = self._keeping.evicted_for(memory, name, now)
         if evicted is None:
             return None
         self._swaps.append(now)
         self._filled = self._filled or bool(evicted)
         return Swap(name, evicted)
 
-    def _evicted_for(self, memory: Memory, name: str, now: float) -> tuple[str, ...] | None:
-        """Who leaves for `name`: those of least value per byte, and no more of them than needed."""
-        costs, queues = memory.costs, memory.queues
-        values = {other: self._value(memory, other, now) for other in memory.resident if other not in memory.pinned}
-        idle = [other for other in values if other not in queues]
-        idle.sort(key=lambda other: values[other] / costs[other].size)
-        waiting = sorted((other for other in values if other in queues), key=lambda other: -queues[other][0])
-        evicted = memory.evicted_for(name, [*idle, *waiting])
-        if evicted is None or len(evicted) < 2 or memory.groups:
-            return evicted
-        spare = memory.device_bytes - costs[name].size - sum(costs[other].size for other in memory.resident)
-        spare += sum(costs[other].size for other in evicted)
-        needed = []
-        for other in reversed(evicted):
-            if costs[other].size <= spare:
-                spare -= costs[other].size
-            else:
-                needed.append(other)
-        missing = sum(costs[other].size for other in needed) - spare
-        alone = min((other for other in idle if costs[other].size >= missing), key=values.__getitem__, default=None)
-        if alone is not None and values[alone] <= sum(values[other] for other in needed):
-            return (alone,)
-        return tuple(reversed(needed))
-
-    def _value(self, memory: Memory, name: str, now: float) -> float:
-        """Seconds of loading a second that keeping `name` on the device saves."""
-        tier: Tier = "host" if name in memory.host else "disk"
-        return self._demand.rate(name, now) * memory.costs[name].load_s[tier]
-
     @override
     def leaves_host(self, memory: Memory, now: float) -> list[str]:
-        """What is safe on the device; what nobody waits for, the least valuable first; what waits, the latest first."""
-        safe = set(memory.resident)
-        if safe:
-            safe.remove(min(safe, key=lambda name: (self._value(memory, name, now) / memory.costs[name].size, name)))
-        order: list[tuple[int, float, str]] = []
-        for name in memory.host:
-            if name in safe:
-                order.append((0, 0.0, name))
-            elif name in memory.queues and name not in memory.resident:
-                order.append((2, -memory.queues[name][0], name))
-            else:
-                order.append((1, self._host_value(memory, name, now), name))
-        return [name for _, _, name in sorted(order)]
-
-    def _host_value(self, memory: Memory, name: str, now: float) -> float:
-        """Seconds of loading a second and byte that a copy of `name` in host memory saves."""
-        cost = memory.costs[name]
-        return self._demand.rate(name, now) * (cost.load_s["disk"] - cost.load_s["host"]) / cost.size
+        return self._keeping.leaves_host(memory, now)
 
     @override
     def prefetch(self, memory: Memory, now: float) -> str | None:
-        """What waits and is on disk alone, the oldest head first; else, while there is room, what is asked for most."""
         self._copies_ahead = True
-        if len(memory.host) == len(memory.costs):
-            self._copying = None
-            return None
-        free = memory.host_bytes - sum(memory.costs[name].size for name in memory.host)
-        name = self._queued_on_disk(memory, free) or self._fits_host(memory, now, free)
+        name = self._keeping.copied_ahead(memory, now)
         if name is None:
             self._copying = None
         elif self._copying is None or self._copying[0] != name:
             cost = memory.costs[name].load_s
             self._copying = (name, now + cost["disk"] - cost["host"])
         return name
-
-    @staticmethod
-    def _queued_on_disk(memory: Memory, free: int) -> str | None:
-        """The oldest head, unless only copies that are waited for longer could make room."""
-        found, oldest = None, math.inf
-        for name, queue in memory.queues.items():
-            if queue[0] < oldest and memory.tier(name) == "disk" and memory.costs[name].size <= memory.host_bytes:
-                found, oldest = name, queue[0]
-        if found is None or memory.costs[found].size <= free:
-            return found
-        for name in memory.host:
-            if name in memory.resident or name not in memory.queues or memory.queues[name][0] > oldest:
-                free += memory.costs[name].size
-        return found if memory.costs[found].size <= free else None
-
-    def _fits_host(self, memory: Memory, now: float, free: int) -> str | None:
-        fitting = [name for name, cost in memory.costs.items() if cost.size <= free and name not in memory.host]
-        return max(fitting, key=lambda name: self._host_value(memory, name, now), default=None)
