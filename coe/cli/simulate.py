@@ -43,7 +43,7 @@ def simulate(  # noqa: PLR0917 - typer fills them by name
     ] = None,
     policy: Annotated[
         list[str] | None,
-        typer.Option("--policy", metavar="NAME", help="More policies to show beside default and fcfs-lru: eager."),
+        typer.Option("--policy", metavar="NAME", help="More policies to show beside default and fcfs-lru: worker."),
     ] = None,
     as_json: JsonOption = False,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: .svg or .png.")] = None,

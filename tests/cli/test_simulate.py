@@ -50,11 +50,11 @@ def test_the_json_has_the_keys_that_programs_read(tmp_path: Path, experts: Path)
 
 def test_other_policies_are_shown_where_they_are_asked_for(tmp_path: Path, experts: Path) -> None:
     trace = trace_of(tmp_path, (0, "a", 1), (0.5, "b", 1))
-    done = simulate(trace, experts, "--policy", "eager", "--policy", "default", "--json")
-    assert list(json.loads(done.out)["policies"]) == ["default", "fcfs-lru", "eager"]
+    done = simulate(trace, experts, "--policy", "worker", "--policy", "default", "--json")
+    assert list(json.loads(done.out)["policies"]) == ["default", "fcfs-lru", "worker"]
     unknown = simulate(trace, experts, "--policy", "best")
     assert (unknown.code, unknown.out) == (2, "")
-    assert "no policy 'best': choose among default, fcfs-lru, eager" in unknown.err
+    assert "no policy 'best': choose among default, fcfs-lru, worker" in unknown.err
 
 
 def test_a_maximum_wait_that_cannot_be_held_is_replaced_and_said(tmp_path: Path, experts: Path) -> None:

@@ -78,6 +78,16 @@ def test_an_impatient_policy_loads_as_soon_as_the_residents_are_served() -> None
     assert isinstance(policy.choose(memory, 1.0), Swap)
 
 
+def test_an_idle_device_may_be_told_not_to_wait() -> None:
+    policy = Grouping(60.0, idles=False)
+    memory = make_memory("ab", "abc", c=[0.0])
+    memory.running["b"] = 1
+    assert isinstance(policy.choose(memory, 0.0), Wait)
+    memory.running.clear()
+    policy.ended("b", 1.0, 1.0)
+    assert isinstance(policy.choose(memory, 1.0), Swap)
+
+
 def test_an_arrival_ends_a_wait_that_it_makes_too_long() -> None:
     policy = Grouping(1000.0, patience=10.0)
     memory = make_memory("ab", "abc", c=[0.0])

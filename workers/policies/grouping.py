@@ -41,6 +41,7 @@ class Grouping(Policy):
             waiting; infinity: as long as something resident is asked for.
         max_swaps_per_minute: of loads that only save waiting; the maximum wait goes before it. None: any number.
         slots: requests of one expert that run at once.
+        idles: whether a device on which nothing runs waits for more requests, too, before it loads.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Grouping(Policy):
         quantum_s: float = math.inf,
         max_swaps_per_minute: int | None = None,
         slots: int = 1,
+        idles: bool = True,
     ) -> None:
         if not max_wait_s > 0:
             raise ValueError(f"the maximum wait must be above 0 s, not {max_wait_s}")
@@ -59,6 +61,8 @@ class Grouping(Policy):
         self._quantum_s = quantum_s
         self._max_swaps = max_swaps_per_minute
         self._slots = slots
+        self._idles = idles
+        self._always_waits = idles and patience == math.inf  # so that nothing but time makes a load pay
         self._keeping = Keeping(Demand(_HALF_LIVES * max_wait_s))
         self._service_s = self._service_var = self._service_max = 0.0
         self._swaps: deque[float] = deque(maxlen=max_swaps_per_minute)
@@ -75,7 +79,7 @@ class Grouping(Policy):
     def arrived(self, name: str, now: float) -> None:
         self._keeping.demand.arrived(name, now)
         self._calm_until -= self._service_s
-        self._weighed_until = -math.inf if self._patience < math.inf else self._weighed_until - self._service_s
+        self._weighed_until = self._weighed_until - self._service_s if self._always_waits else -math.inf
 
     @override
     def ended(self, name: str, service_s: float, now: float) -> None:
@@ -84,6 +88,8 @@ class Grouping(Policy):
         self._service_s += weight * off
         self._service_var = (1 - weight) * (self._service_var + weight * off * off)
         self._service_max = max(service_s, self._service_max * (1 - _FORGETTING))
+        if not self._idles:
+            self._weighed_until = -math.inf
 
     @override
     def loaded(self, name: str, now: float) -> None:
@@ -132,7 +138,7 @@ class Grouping(Policy):
                 return self._serve(ready)
             return Wait(self._copying[1]) if self._copying is not None and self._copying[1] > now else Wait()
         self._calm_until = min(slack, now + self._max_wait_s / 8)
-        self._weighed_until = -math.inf if self._patience < math.inf else self._calm_until
+        self._weighed_until = self._calm_until if self._always_waits else -math.inf
         if ready is None or now >= self._loaded_at + self._quantum_s:
             self._weighed_until = self._calm_until
             choice = self._worth(memory, now, heads, work)
@@ -195,13 +201,14 @@ class Grouping(Policy):
         filling = not self._filled
         free = memory.device_bytes - sum(memory.costs[name].size for name in memory.resident) if filling else 0
         behind = work > _BACKLOG * self._max_wait_s
+        patience = self._patience if self._idles or memory.running else 0.0
         capped = self._capped(now)
         worth: list[tuple[float, str]] = []
         for _, name in heads:
             if name in memory.resident or self._comes_to_host(memory, name, now):
                 continue
             queue, load_s = memory.queues[name], memory.load_s(name)
-            waited, due = len(queue) * now - sum(queue), self._patience * load_s
+            waited, due = len(queue) * now - sum(queue), patience * load_s
             if memory.costs[name].size <= free or ((behind or waited >= due) and not capped):
                 worth.append((waited / max(load_s, _INSTANT), name))
             elif due < math.inf:

@@ -6,19 +6,20 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from workers.policies import Cost, FcfsLru, Grouping, Policy
+from workers.policies import Cost, FcfsLru, Grouping, Policy, make_policy
 from workers.simulator.bound import load_seconds_bound
 from workers.simulator.optimum import find_optimum
 from workers.simulator.results import BASELINE, DEFAULT, Comparison, figures_of, ratio
 from workers.simulator.run import Run, simulate
 from workers.simulator.trace import Request
+from workers.spec import MemorySpec
 
 POLICIES: Mapping[str, Callable[[float], Policy]] = {
     DEFAULT: Grouping,
     BASELINE: lambda _: FcfsLru(),
-    "eager": lambda max_wait_s: Grouping(max_wait_s, patience=1.0),
+    "worker": lambda max_wait_s: make_policy(MemorySpec(max_wait_s=max_wait_s), slots=1),
 }
-"""What makes a policy for a maximum wait in seconds. `eager` is the default one as impatient as workers run it."""
+"""What makes a policy for a maximum wait in seconds. `worker` is the default one as workers run it, less patient."""
 
 MAX_WAITS_S = (15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0)
 """From which a maximum wait is proposed."""

@@ -40,32 +40,39 @@ def bound(case: Case, max_wait_s: float) -> float:
 
 
 def brute_force(case: Case, max_wait_s: float) -> float:
-    """Without host memory: every order of services and every eviction, each at the earliest; inf: none is in time."""
+    """Without host memory: every order of loads and services and every eviction, each at the earliest; inf: none."""
     everything = frozenset(range(len(case.requests)))
-    return _least(case, max_wait_s, case.requests[0].t, everything, frozenset())
+    return _least(case, max_wait_s, now=case.requests[0].t, left=everything, held=frozenset(), new=frozenset())
 
 
-def _least(case: Case, max_wait_s: float, now: float, left: frozenset[int], held: frozenset[str]) -> float:
+def _least(
+    case: Case, max_wait_s: float, *, now: float, left: frozenset[int], held: frozenset[str], new: frozenset[str]
+) -> float:
+    """`new`: loaded since the last service, and of no use if it left again before the next."""
+    if any(case.requests[index].t + max_wait_s < now for index in left):
+        return math.inf
     best = math.inf if left else 0.0
     for index in left:
         one = case.requests[index]
-        for seconds, holding in _ways_in(case, held, one.expert):
-            start = max(now + seconds, one.t)
-            if start <= one.t + max_wait_s:
-                then = _least(case, max_wait_s, start + one.service_s, left - {index}, holding)
-                best = min(best, seconds + then)
+        start = max(now, one.t)
+        if one.expert in held and start <= one.t + max_wait_s:
+            then = _least(case, max_wait_s, now=start + one.service_s, left=left - {index}, held=held, new=frozenset())
+            best = min(best, then)
+    for name in {case.requests[index].expert for index in left} - held:
+        load_s = case.experts[name].load_s["disk"]
+        for kept in _kept(case, held, name):
+            if new <= kept:
+                then = _least(case, max_wait_s, now=now + load_s, left=left, held=kept | {name}, new=new | {name})
+                best = min(best, load_s + then)
     return best
 
 
-def _ways_in(case: Case, held: frozenset[str], name: str) -> Iterator[tuple[float, frozenset[str]]]:
-    """Seconds of loading, and what is held then."""
-    if name in held:
-        yield 0.0, held
-        return
+def _kept(case: Case, held: frozenset[str], name: str) -> Iterator[frozenset[str]]:
+    """What may stay on the device beside `name`."""
     for number in range(len(held) + 1):
         for kept in map(frozenset, combinations(held, number)):
             if sum(case.experts[one].size for one in kept | {name}) <= case.device_bytes:
-                yield case.experts[name].load_s["disk"], kept | {name}
+                yield kept
 
 
 @settings(deadline=None)
