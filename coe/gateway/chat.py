@@ -14,7 +14,7 @@ from coe.gateway.demand_counter import DemandCounter
 from coe.gateway.exchange import Exchange
 from coe.gateway.http import EVENT_STREAM, read_body, send_reply, start_reply, until_disconnect
 from coe.gateway.protocol import parse_chat
-from coe.gateway.sse import PING, FrameReader, Usage, read_usage
+from coe.sse import PING, FrameReader, Usage, read_usage
 from coe.plan.executor import Executor, Plan
 from coe.plan.expert import Answer
 from coe.plan.request import ChatRequest

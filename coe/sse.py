@@ -1,4 +1,4 @@
-"""Server-sent events: bytes in arbitrary pieces in, whole frames out. Reads no token, only the usage at the end.
+"""Server-sent events: bytes in arbitrary pieces in, whole frames or what they carry out.
 
 Lines end in LF, as vLLM's do, or in CR LF, as those of some other servers do.
 """
@@ -26,8 +26,26 @@ class Usage:
     completion_tokens: int
 
 
+class FrameCutter:
+    """Cuts a stream into runs of whole frames."""
+
+    def __init__(self) -> None:
+        self._tail = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The whole frames that are complete now, possibly none."""
+        data = self._tail + chunk if self._tail else chunk
+        end = max(_end_after(mark, data) for mark in _FRAME_ENDS)
+        self._tail = data[end:]
+        return data[:end]
+
+    def rest(self) -> bytes:
+        """What the stream ended with, where its last frame was left without its blank line."""
+        return self.feed(b"\n\n") if self._tail.strip() else b""
+
+
 class FrameReader:
-    """Cuts a stream into runs of whole frames, and takes the usage out of the frame that carries it.
+    """Cuts a stream into runs of whole frames, and takes the usage out of the frame that carries it. Reads no token.
 
     Args:
         keep_usage: pass the usage frame on; the client asked for it.
@@ -35,20 +53,19 @@ class FrameReader:
 
     def __init__(self, *, keep_usage: bool) -> None:
         self._keep_usage = keep_usage
-        self._tail = b""
+        self._cutter = FrameCutter()
         self.usage: Usage | None = None
 
     def feed(self, chunk: bytes) -> bytes:
-        """The whole frames that are complete now, possibly none."""
-        data = self._tail + chunk if self._tail else chunk
-        end = max(_end_after(mark, data) for mark in _FRAME_ENDS)
-        self._tail = data[end:]
-        frames = data[:end]
-        return self._without_usage(frames) if _USAGE.search(frames) else frames
+        """The whole frames that are complete now, possibly none, without the usage frame where it is not kept."""
+        return self._read(self._cutter.feed(chunk))
 
     def rest(self) -> bytes:
         """What the stream ended with, where its last frame was left without its blank line."""
-        return self.feed(b"\n\n") if self._tail.strip() else b""
+        return self._read(self._cutter.rest())
+
+    def _read(self, frames: bytes) -> bytes:
+        return self._without_usage(frames) if _USAGE.search(frames) else frames
 
     def _without_usage(self, frames: bytes) -> bytes:
         kept = []
@@ -60,6 +77,11 @@ class FrameReader:
                     continue
             kept.append(frame)
         return b"".join(kept)
+
+
+def payloads(frames: bytes) -> list[bytes]:
+    """What the `data` lines of whole frames carry, `[DONE]` too; comments carry nothing."""
+    return _DATA.findall(frames)
 
 
 def read_usage(body: bytes) -> Usage | None:

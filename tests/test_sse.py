@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe.gateway.sse import FrameReader, Usage, read_usage
+from coe.sse import FrameReader, Usage, read_usage
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 END = "data: [DONE]"
