@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from coe.plan.request import ChatRequest
+
+
+class CallRecord(Protocol):
+    """One engine request of a plan."""
+
+    @property
+    def expert(self) -> str: ...
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def completion_tokens(self) -> int: ...
+
+
+class PlanRecord(Protocol):
+    """What became of a plan, as far as it has come."""
+
+    @property
+    def calls(self) -> Sequence[CallRecord]: ...
+    @property
+    def notes(self) -> Sequence[object]:
+        """What was not done as planned; as strings they are ASCII."""
+        ...
 
 
 @dataclass(slots=True)
@@ -21,6 +43,7 @@ class Answer:
         streamed: whether `chunks` are server-sent events.
         swap_ms: time the request waited for its expert to become resident.
         cache: `hit` or `miss` where the response cache was asked.
+        run: the record of a plan with more than one call.
     """
 
     expert: str
@@ -28,6 +51,7 @@ class Answer:
     chunks: AsyncGenerator[bytes, None]
     swap_ms: float = 0.0
     cache: str | None = None
+    run: PlanRecord | None = None
 
 
 class Expert(Protocol):

@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias, cast
 
 import orjson
 
+from coe.plan.options import NO_OPTIONS, PlanOptions
+
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 CacheMode: TypeAlias = Literal["off", "greedy", "always"]
 
@@ -24,6 +26,7 @@ class ChatRequest:
         temperature: as sent; None where the expert's default holds.
         cache: the client's choice; None where the configuration decides.
         fields: the body as the client sent it, without the service's own field `coe`.
+        options: what the client says of the plan.
     """
 
     request_id: str
@@ -33,6 +36,7 @@ class ChatRequest:
     temperature: float | None
     cache: CacheMode | None
     fields: Mapping[str, JsonValue]
+    options: PlanOptions = NO_OPTIONS
 
     @property
     def messages(self) -> list[JsonValue]:

@@ -41,6 +41,10 @@ CACHE = Counter("coe_response_cache_total", "Lookups of the response cache.", ["
 DECISIONS_LOGGED = Counter(
     "coe_decision_log_total", "Decisions for the log: written, or dropped (queue_full, redis_away).", ["result"]
 )
+PLAN_CALLS = Counter("coe_plan_calls_total", "Generations that plans asked for.", ["plan", "role"])
+PLAN_TOKENS = Counter("coe_plan_tokens_total", "Tokens of all calls of plans.", ["plan", "kind"])
+PLAN_LEFT_OUT = Counter("coe_plan_left_out_total", "Proposers that failed or were late.", ["plan"])
+PLAN_FALLBACKS = Counter("coe_plan_fallbacks_total", "Aggregators that failed; a proposal answered.", ["plan"])
 FEEDBACK = Counter("coe_feedback_total", "Scores for answers: recorded, or repeated.", ["expert", "result"])
 DRIFT = Gauge("coe_router_drift", "1 while the signal is drifted.", ["kind"], multiprocess_mode="mostrecent")
 PSI = Gauge("coe_router_psi", "Population stability index of the category mix.", multiprocess_mode="mostrecent")
@@ -71,6 +75,10 @@ _COUNTED = (
     ROUTER_INFO,
     CACHE,
     DECISIONS_LOGGED,
+    PLAN_CALLS,
+    PLAN_TOKENS,
+    PLAN_LEFT_OUT,
+    PLAN_FALLBACKS,
     FEEDBACK,
     DRIFT,
     PSI,
