@@ -9,6 +9,7 @@ from pathlib import Path
 from coe.config.load import LoadedConfig
 from coe.config.problem import Problem
 from coe.config.specs import absolute_source
+from coe.plan.loading import load_planner
 from coe.routing import load_routing
 from coe.runtime import cache_directory
 from workers.errors import SourceError
@@ -23,6 +24,7 @@ def check_service(loaded: LoadedConfig) -> None:
     """
     if problems := list(_problems(loaded)):
         raise loaded.error(problems)
+    load_planner(loaded)
     load_routing(loaded, cache_directory())
 
 

@@ -28,6 +28,7 @@ from coe.store.client import open_redis
 from coe.store.directory import RedisDirectory
 from coe.store.swaps import SwapLog
 from coe.telemetry.logs import configure_logs
+from routers.encoders.encoder import Vectors
 from workers.errors import WorkerError
 from workers.spec import LoadReport, WorkerReport
 from workers.worker import ExpertWorker
@@ -183,6 +184,10 @@ class RouterDeployment:
 
     async def route(self, turns: Sequence[str]) -> Routed:
         return await self._router.route(turns)
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """By the encoder of the router in force."""
+        return await self._router.embed(texts)
 
     async def card(self) -> RouterCard:
         """Of the router in force."""

@@ -6,8 +6,9 @@ What is asked of workers goes to every replica of a deployment. Nothing here car
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
+import numpy as np
 import ray
 from ray import serve
 from ray.serve.handle import DeploymentHandle
@@ -16,11 +17,13 @@ from coe.errors import UnavailableError
 from coe.gateway.fleet import SourceAwayError
 from coe.gateway.loading import LOST, NO_ANSWER, Verb
 from coe.routing import Routed, RouterCard
+from routers.encoders.encoder import Vectors
 from workers.spec import LoadReport, WorkerReport
 
 REPORT_TIMEOUT_S = 2.0
 LOAD_TIMEOUT_S = 360.0  # longer than a worker takes to give up
 CARD_TIMEOUT_S = 2.0
+EMBED_TIMEOUT_S = 10.0
 RETRY_AFTER_S = 5.0
 
 
@@ -53,17 +56,27 @@ class RemoteRouter:
 
     async def card(self) -> RouterCard:
         """Of the router that decides there now. Raises UnavailableError."""
-        try:
-            async with asyncio.timeout(CARD_TIMEOUT_S):
-                card = await self._handle.card.remote()
-        except (TimeoutError, ray.exceptions.RayError, serve.exceptions.RayServeException) as error:
-            raise UnavailableError(
-                "The router's deployment does not answer now. Try again soon.",
-                code="router_unavailable",
-                retry_after_s=RETRY_AFTER_S,
-            ) from error
+        card = await _in_time(self._handle.card.remote(), CARD_TIMEOUT_S)
         assert isinstance(card, RouterCard)
         return card
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """(n, dim) unit vectors of texts. Raises UnavailableError."""
+        vectors = await _in_time(self._handle.embed.remote(tuple(texts)), EMBED_TIMEOUT_S)
+        assert isinstance(vectors, np.ndarray)
+        return vectors
+
+
+async def _in_time(answer: Awaitable[object], timeout_s: float) -> object:
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await answer
+    except (TimeoutError, ray.exceptions.RayError, serve.exceptions.RayServeException) as error:
+        raise UnavailableError(
+            "The router's deployment does not answer now. Try again soon.",
+            code="router_unavailable",
+            retry_after_s=RETRY_AFTER_S,
+        ) from error
 
 
 class ControlledWorkers:

@@ -15,6 +15,7 @@ from coe.routing import Routed, RouterCard, Routing
 from coe.telemetry.logs import get_logger
 from coe.telemetry.metrics import ROUTER_INFO, ROUTER_RELOADS
 from routers.artefact import file_identities
+from routers.encoders.encoder import Vectors
 
 POLL_S = 2.0
 WARM_UP = "What can you do for me?"
@@ -54,6 +55,11 @@ class LiveRouter:
     async def route(self, turns: Sequence[str]) -> Routed:
         """Decides by the router that is in force now, even where another comes before the answer is there."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._routing.route, turns)
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """(n, dim) unit vectors of texts, by the encoder of the router in force."""
+        encode = self._routing.router.encoder.encode
+        return await asyncio.get_running_loop().run_in_executor(self._thread, encode, texts)
 
     async def keep_current(self) -> None:
         """Looks at the files every two seconds until cancelled."""

@@ -16,8 +16,10 @@ from coe.config.load import LoadedConfig
 from coe.config.models import Config
 from coe.config.problem import Problem
 from coe.telemetry.logs import get_logger
+from routers.abstention import GENERAL
 from routers.artefact import recover_artefact, version_of
 from routers.errors import ArtefactError, EncoderError
+from routers.mapping.strengths import Strengths
 from routers.router import CategoryRouter, Classification
 from workers.sources import resolve
 
@@ -48,7 +50,8 @@ class Routed:
     """What was decided of one prompt, and the router that decided it.
 
     `chosen_by`: what named the expert. `alternatives`: who may answer instead where that saves a swap, the best first;
-    `router.resident` asks for them.
+    `router.resident` asks for them. `strengths`: of experts to be right, by category; None where the router
+    learned from no outcomes.
     """
 
     classification: Classification
@@ -56,6 +59,7 @@ class Routed:
     router_card: RouterCard
     alternatives: tuple[Alternative, ...] = ()
     chosen_by: ChosenBy = "map"
+    strengths: Strengths | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class Routing:
         general: the expert of prompts that the router will not decide, and of categories without an expert.
         card: the router's own.
         alternatives: who may answer instead; None where nobody may.
+        strengths: of experts, by category; None where the router learned from no outcomes.
     """
 
     router: CategoryRouter
@@ -74,13 +79,14 @@ class Routing:
     general: str
     card: RouterCard
     alternatives: Alternatives | None = None
+    strengths: Strengths | None = None
 
     def route(self, turns: Sequence[str]) -> Routed:
         """Decides on what the user said, `turns`, last. Blocks for the encoder's time. Thread-safe."""
         found = self.router.classify_turns(turns)
         expert, chosen_by = self._expert(found)
         near = self.alternatives.of(found, expert) if self.alternatives else ()
-        return Routed(found, expert, self.card, near, chosen_by)
+        return Routed(found, expert, self.card, near, chosen_by, self.strengths)
 
     def _expert(self, found: Classification) -> tuple[str, ChosenBy]:
         if found.abstained:
@@ -109,7 +115,12 @@ def load_routing(loaded: LoadedConfig, cache_dir: Path) -> Routing:
     card = RouterCard(version, router.categories, router.reject_rate)
     resident = config.router.resident
     alternatives = Alternatives(router, config.experts, resident.max_score_loss) if resident else None
-    return Routing(router, config.router.map, config.router.general, card, alternatives)
+    return Routing(router, config.router.map, config.router.general, card, alternatives, measured_strengths(router))
+
+
+def measured_strengths(router: CategoryRouter) -> Strengths | None:
+    """What votes of experts weigh by, as `coe eval-plan` has it."""
+    return None if router.answered is None else Strengths.of(router.answered, router.categories)
 
 
 def _open(directory: Path, cache_dir: Path) -> tuple[CategoryRouter, str]:
@@ -143,6 +154,11 @@ def find_mismatches(config: Config, router: CategoryRouter) -> list[Problem]:
                 "rows with `outcomes` (`coe train-router`), or remove this key.",
             )
         )
+    problems += [
+        Problem(("router", "plans", category), f"the router has no such category; it knows {known}, {GENERAL}.")
+        for category in config.router.plans
+        if category not in (*router.categories, GENERAL)
+    ]
     for category, expert in _learned(router):
         if expert not in config.experts and category not in config.router.map:
             problems.append(

@@ -17,8 +17,9 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from starlette.types import ASGIApp
 
+from coe.aggregators.prompts import own_prompt
 from coe.alternatives import Alternative
-from coe.config.models import CacheConfig, DecisionLogConfig
+from coe.config.models import OWN_PLANS, CacheConfig, DecisionLogConfig, PlanConfig
 from coe.gateway.admin import AdminGuard
 from coe.gateway.app import build_app
 from coe.gateway.chat import ChatEndpoint, ChatLimits
@@ -33,8 +34,12 @@ from coe.gateway.memory_pages import MemoryPages
 from coe.gateway.observer import DecisionObserver
 from coe.gateway.pages import ExpertCard, Pages
 from coe.gateway.router_page import RouterPage
+from coe.plan.building import ExpertFacts, PlanPrompts
 from coe.plan.cached_expert import CachedExpert
 from coe.plan.executor import Executor
+from coe.plan.expert import Answer
+from coe.plan.planner import Planner
+from coe.plan.request import ChatRequest
 from coe.plan.worker_expert import WorkerExpert
 from coe.routing import Routed, RouterCard
 from coe.store.decision_log import DecisionLog
@@ -167,9 +172,10 @@ class RunningGateway:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Of one gateway. `router`: another one than the scripted classifier; `host`: what it says that it listens on.
+    """Of one gateway.
 
-    `cards`: of the experts that it has; `namespace`: of its logs in Redis.
+    `router`: another one than the scripted classifier; `host`: what it says that it listens on; `cards`: of the experts
+    that it has; `context`: of every expert, in tokens; `namespace`: of its logs in Redis.
     """
 
     timeout_s: float = 20.0
@@ -184,6 +190,20 @@ class Settings:
     admin_key: str | None = None
     cards: Sequence[ExpertCard] = CARDS
     namespace: str = field(default_factory=lambda: uuid.uuid4().hex)
+    plans: Mapping[str, PlanConfig] = field(default_factory=dict)
+    category_plans: Mapping[str, str] = field(default_factory=dict)
+    context: int | None = None
+
+
+def make_planner(
+    plans: Mapping[str, PlanConfig] | None = None,
+    by_category: Mapping[str, str] | None = None,
+    context: int | None = None,
+) -> Planner:
+    """Over the tests' experts, which run on one model."""
+    prompts = PlanPrompts(own_prompt("aggregate"), own_prompt("judge"))
+    known = {name: (plan, prompts) for name, plan in (OWN_PLANS | dict(plans or {})).items()}
+    return Planner(known, by_category or {}, {name: ExpertFacts("base", context=context) for name in EXPERTS})
 
 
 MakeReport = Callable[..., WorkerReport]
@@ -205,12 +225,18 @@ async def enter_gateway(
     experts = {
         name: CachedExpert(WorkerExpert(name, fleet, session, TOKEN), store, cache.mode, name, None) for name in names
     }
-    decider = Decider(router, names, GENERAL, fleet)
+    planner = make_planner(settings.plans, settings.category_plans, settings.context)
+    decider = Decider(router, names, GENERAL, fleet, planner)
     limits = ChatLimits(settings.max_body_bytes, settings.max_concurrent, settings.ping_interval_s)
     namespace, kept = settings.namespace, settings.log
     counts, swaps = DemandCounts(redis, namespace), SwapLog(redis, namespace)
     demand = DemandCounter(counts)
-    chat = ChatEndpoint(decider, Executor(experts), limits, demand)
+
+    async def recall(name: str, request: ChatRequest) -> Answer | None:
+        return await experts[name].recall(request)
+
+    executor = Executor(experts, residency=fleet, recall=recall)
+    chat = ChatEndpoint(decider, executor, limits, demand)
     pages = Pages(decider, fleet, settings.cards, GENERAL, settings.max_body_bytes)
     control = ScriptedControl()
     key = SecretStr(settings.admin_key) if settings.admin_key else None

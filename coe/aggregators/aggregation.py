@@ -34,7 +34,7 @@ class Aggregation:
         run: the request's.
         prompt: what it is told, with a place for the proposals.
         models: the model of each proposer, by its name.
-        weights: measured scores of experts, to choose the best proposal by.
+        log_odds: of experts to be right, to choose the best proposal by.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class Aggregation:
         *,
         prompt: str,
         models: Mapping[str, str],
-        weights: Mapping[str, float],
+        log_odds: Mapping[str, float],
     ) -> None:
         self._member = member
         self._expert = expert
         self._prompt = prompt
         self._models = models
         self._run = run
-        self._weights = weights
+        self._log_odds = log_odds
         self._conversation: dict[str, int] = {}
 
     async def answer(self, request: ChatRequest, proposals: Sequence[Proposal]) -> Answer:
@@ -131,7 +131,7 @@ class Aggregation:
 
     def _fall_back(self, request: ChatRequest, proposals: Sequence[Proposal], reason: str) -> Answer:
         self._run.note(Note("fallback", f"{self._member.expert}:{reason}"))
-        return as_answer(best(proposals, self._weights), request)
+        return as_answer(best(proposals, self._log_odds), request)
 
 
 def _is_the_clients(error: RequestError) -> bool:

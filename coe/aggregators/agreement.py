@@ -1,4 +1,4 @@
-"""Whether answers come to the same: by their normalised form, by their embeddings, or as an expert judges."""
+"""Which answers come to the same: by their normalised form, and where those differ by embedding or by a judge."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from coe.aggregators.answers import comparable
 from coe.aggregators.asking import for_proposal
-from coe.aggregators.choosing import normalised
 from coe.aggregators.prompts import judgement
 from coe.aggregators.proposals import sample
 from coe.aggregators.run import Note, Run
@@ -23,14 +23,14 @@ from coe.plan.request import ChatRequest
 from routers.prompts import last_words, user_turns
 
 _YES = re.compile(r"\W*yes\b", re.IGNORECASE)
-_VERDICT_TOKENS = 8
+VERDICT_TOKENS = 8
 
 
-class Agreement(Protocol):
-    """Finds the answer before that one comes to the same as."""
+class Likeness(Protocol):
+    """Compares answers whose forms differ."""
 
     async def same_as(self, text: str, others: Sequence[str]) -> int | None:
-        """The place in `others`, distinct answers, that `text` agrees with; None where it says something else."""
+        """The place in `others`, one or more, that `text` agrees with; None where it says something else."""
         ...
 
 
@@ -42,25 +42,43 @@ class Embedder(Protocol):
         ...
 
 
-class SameAnswer:
-    """Answers agree where they are the same once normalised."""
+class Groups:
+    """Answers as they come in. Each is compared with the first of a group alone."""
 
-    async def same_as(self, text: str, others: Sequence[str]) -> int | None:
-        wanted = normalised(text)
-        return next((place for place, other in enumerate(others) if normalised(other) == wanted), None)
+    def __init__(self, likeness: Likeness | None) -> None:
+        self._likeness = likeness
+        self._forms: list[str] = []
+        self._texts: list[str] = []
+
+    async def add(self, text: str) -> int | None:
+        """The number of the group that says the same, a new one included; None where `text` says nothing."""
+        form = comparable(text)
+        if form is None:
+            return None
+        if form in self._forms:
+            return self._forms.index(form)
+        place = await self._likeness.same_as(text, self._texts) if self._likeness and self._texts else None
+        if place is not None:
+            return place
+        self._forms.append(form)
+        self._texts.append(text)
+        return len(self._forms) - 1
 
 
 class NearEmbeddings:
     """Answers agree within a cosine distance; of several, with the nearest."""
 
-    def __init__(self, embedder: Embedder, distance: float) -> None:
+    def __init__(self, embedder: Embedder, distance: float, run: Run) -> None:
         self._embedder = embedder
         self._distance = distance
+        self._run = run
 
     async def same_as(self, text: str, others: Sequence[str]) -> int | None:
-        if not others:
+        try:
+            vectors = await self._embedder.embed([text, *others])
+        except RequestError as error:  # as a judge that fails: the answers are taken to differ
+            self._run.note(Note("left_out", f"embedding:{error.body.code or error.body.type}"))
             return None
-        vectors = await self._embedder.embed([text, *others])
         distances = 1.0 - vectors[1:] @ vectors[0]
         nearest = int(np.argmin(distances))
         return nearest if distances[nearest] <= self._distance else None
@@ -83,7 +101,7 @@ class Judged:
 
     async def _agree(self, first: str, second: str) -> bool:
         run = self._run
-        member = replace(self._rule.judge, n=1, max_tokens=min(_VERDICT_TOKENS, self._rule.judge.max_tokens))
+        member = replace(self._rule.judge, n=1, max_tokens=min(VERDICT_TOKENS, self._rule.judge.max_tokens))
         words = judgement(self._rule.prompt, _question(self._request), first, second)
         bare = {
             name: value

@@ -9,10 +9,9 @@ from coe.aggregators.finished import as_answer
 from coe.aggregators.mean_calls import MeanCalls
 from coe.aggregators.proposals import Proposal
 from coe.aggregators.run import Note, Run
-from coe.plan.expert import Answer, Expert
+from coe.plan.expert import NO_EXPERT, Answer, Expert
 from coe.plan.request import ChatRequest
 
-NULL = "null"
 Recall = Callable[[str, ChatRequest], Awaitable[Answer | None]]
 """The answer of an expert to the same request that is in the cache."""
 
@@ -20,7 +19,7 @@ Recall = Callable[[str, ChatRequest], Awaitable[Answer | None]]
 class NullExpert:
     """Costs no call: the cached answer of `stands_for` to the same request, or else a text that is always the same."""
 
-    name = NULL
+    name = NO_EXPERT
 
     def __init__(self, stands_for: str, recall: Recall, text: str) -> None:
         self._stands_for = stands_for
@@ -29,7 +28,7 @@ class NullExpert:
 
     async def answer(self, request: ChatRequest) -> Answer:
         stored = await self._recall(self._stands_for, request)
-        return stored or as_answer(Proposal(NULL, self._text, 0), request)
+        return stored or as_answer(Proposal(NO_EXPERT, self._text, 0), request)
 
 
 class BudgetedExpert:
@@ -52,5 +51,5 @@ class BudgetedExpert:
             self._run.note(Note("budget", "single"))
             self._run.last_role = "answer"
             return await begun(await self._single.answer(request))
-        self._run.note(Note("budget", NULL))
+        self._run.note(Note("budget", NO_EXPERT))
         return await self._null.answer(request)

@@ -24,7 +24,7 @@ from coe.plan.request import ChatRequest
 class Residency(Protocol):
     """Where experts are now."""
 
-    def resident(self, expert: str) -> bool:
+    def is_resident(self, expert: str) -> bool:
         """Whether some worker can answer as the expert without a swap."""
         ...
 
@@ -32,7 +32,7 @@ class Residency(Protocol):
 class AllResident:
     """For a service whose experts never move."""
 
-    def resident(self, expert: str) -> bool:  # noqa: ARG002  # the shape of Residency
+    def is_resident(self, expert: str) -> bool:  # noqa: ARG002  # the shape of Residency
         return True
 
 
@@ -84,7 +84,7 @@ class Gathering:
 
         def turn(place: int) -> tuple[int, str]:
             member = proposers[place].member
-            if self._residency.resident(member.expert):
+            if self._residency.is_resident(member.expert):
                 return 0, ""
             return (2 if member.model == self._last_model else 1), member.model
 

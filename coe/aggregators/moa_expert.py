@@ -36,7 +36,7 @@ class MoaExpert:
             run,
             prompt=plan.prompt,
             models=models,
-            weights=plan.weights,
+            log_odds=plan.log_odds,
         )
 
     async def answer(self, request: ChatRequest) -> Answer:

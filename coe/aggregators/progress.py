@@ -15,6 +15,9 @@ import orjson
 
 from coe.plan.expert import Answer
 from coe.plan.options import ProgressStyle
+from coe.sse import PING
+
+PING_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +32,11 @@ class Step:
     def __str__(self) -> str:
         match self.stage:
             case "proposal":
-                return f"{self.finished} of {self.finished + self.left} proposals are there, the last by {self.expert}"
+                return f"proposal {self.finished} of {self.finished + self.left}: {self.expert}"
             case "left_out":
-                return f"{self.expert} is left out; {self.left} proposals are awaited"
+                return f"left out: {self.expert}, {self.left} to come"
             case "aggregating":
-                return f"{self.expert} merges {self.finished} proposals"
+                return f"aggregating {self.finished}: {self.expert}"
 
 
 class Progress:
@@ -61,14 +64,17 @@ class Progress:
             self._held.clear()
 
     async def until(self, work: asyncio.Task[Answer]) -> AsyncGenerator[bytes, None]:
-        """Frames as they come, until `work` is done."""
+        """Frames as they come, until `work` is done; pings in between, once something was told."""
         while not work.done():
             coming = asyncio.ensure_future(self._frames.get())
             awaited: set[asyncio.Future[Answer] | asyncio.Future[bytes]] = {work, coming}
             try:
-                await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
-                if coming.done():
+                timeout_s = PING_S if self._begun else None
+                done, _ = await asyncio.wait(awaited, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+                if coming in done:
                     yield coming.result()
+                elif not done:
+                    yield PING
             finally:
                 coming.cancel()
         while not self._frames.empty():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -11,6 +12,8 @@ from coe.aggregators.progress import Progress
 from coe.plan.plans import Terms
 from coe.sse import Usage
 from coe.telemetry.metrics import PLAN_CALLS, PLAN_FALLBACKS, PLAN_LEFT_OUT, PLAN_TOKENS
+
+_UNSAFE = re.compile(r"[^\w.:()/-]", re.ASCII)
 
 Role: TypeAlias = Literal["proposal", "synthesis", "aggregation", "judgement", "score", "answer"]
 
@@ -30,13 +33,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that was not done as planned. ASCII, for a header."""
+    """Something that was not done as planned. As a string it is safe in a header, whatever an engine calls its errors."""
 
     kind: Literal["left_out", "trimmed", "fallback", "budget", "context", "skipped"]
     detail: str
 
     def __str__(self) -> str:
-        return f"{self.kind}={self.detail}"
+        return f"{self.kind}={_UNSAFE.sub('?', self.detail)}"
 
 
 class Run:

@@ -50,7 +50,7 @@ class SelectionExpert:
         ]
         proposals = await Gathering(run, self._residency).ask(proposers, until=run.deadline)
         if plan.by == "vote":
-            return as_answer(best(proposals, plan.weights), request)
+            return as_answer(best(proposals, plan.log_odds), request)
         scores = await self._scores(request, proposals)
         return as_answer(proposals[scores.index(max(scores))], request)
 

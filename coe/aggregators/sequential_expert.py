@@ -36,7 +36,7 @@ class SequentialExpert:
             run,
             prompt=plan.prompt,
             models=models,
-            weights={},
+            log_odds={},
         )
 
     async def answer(self, request: ChatRequest) -> Answer:

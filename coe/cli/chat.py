@@ -14,7 +14,7 @@ def chat(
     prompt: Annotated[
         str | None, typer.Argument(metavar="[PROMPT]", help="Ask once; without it, a conversation.")
     ] = None,
-    model: Annotated[str, typer.Option("--model", help="`coe`, or the name of an expert.")] = "coe",
+    model: Annotated[str, typer.Option("--model", help="`coe`, `coe/PLAN`, or the name of an expert.")] = "coe",
     url: UrlOption = DEFAULT_URL,
 ) -> None:
     """Chat with a running service. The answer streams to stdout; which expert gave it goes to stderr."""

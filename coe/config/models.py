@@ -5,7 +5,7 @@ Every key is documented here once; the JSON schema for editors and the reference
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -74,6 +74,8 @@ class RouterConfig(Section):
     """category: expert. Overrides, category by category, what the router learned from outcomes."""
     general: Name
     """Expert for prompts that the classifier will not decide, and for categories that no map names."""
+    plans: dict[str, Name] = Field(default_factory=dict)
+    """category: plan. How requests of a category are answered that name no plan; `general` is a category here too."""
     log: DecisionLogConfig = DecisionLogConfig()
     drift: DriftConfig = DriftConfig()
     resident: ResidentConfig | None = None
@@ -194,6 +196,66 @@ class WorkerConfig(Section):
     memory: MemoryConfig = MemoryConfig()
 
 
+PlanKind = Literal["self-moa", "moa", "self-moa-seq", "cascade", "vote", "best-of-n"]
+
+
+class PlanConfig(Section):
+    """How several calls make one answer. A call is one generation: six samples in one engine request are six calls."""
+
+    kind: PlanKind
+    """`self-moa`, `moa`, `self-moa-seq` merge answers; the others choose one. See docs/aggregators.md."""
+    n: int | None = Field(None, ge=1, le=128)
+    """Samples of each proposer (default 6, in `moa` 1); in `cascade` how many experts may be asked (default 3)."""
+    proposers: list[Name] = Field(default_factory=list)
+    """Experts of `moa` and `vote`, or the order of `cascade`. Where empty: the routed expert; in `moa` also those that
+    were measured best in the category; in `cascade` those whose votes add most."""
+    aggregator: Name | None = None
+    """Expert that merges; the routed one where absent."""
+    layers: int = Field(1, ge=1, le=4)
+    """Rounds of proposals in `moa`; in each after the first, proposers see the round before."""
+    window: int = Field(6, ge=2, le=32)
+    """Texts that one step of `self-moa-seq` merges; half of the places hold what was synthesised so far."""
+    temperature: float | None = Field(None, ge=0, le=2)
+    """Of proposals (default 0.7, in `cascade` 0). The aggregator always has 0."""
+    agreement: Literal["answer", "embedding", "judge"] = "answer"
+    """When answers of a `cascade` agree: the same once normalised, near by the router's encoder, or as `judge` says."""
+    distance: float = Field(0.15, ge=0, le=2)
+    """Largest cosine distance at which answers agree by embedding."""
+    bar: float = Field(0.0, ge=0, le=1)
+    """What a further call of a `cascade` must be expected to add to the chance of a right answer."""
+    judge: Name | None = None
+    """Expert that decides whether two answers agree; needed for `agreement: judge`."""
+    contrast: Name | None = None
+    """Weaker expert of the same model, whose likelihood of an answer counts against it in `best-of-n`."""
+    min_proposals: int = Field(1, ge=1)
+    """Fewer proposals are an error; those that fail or are late are left out."""
+    proposal_timeout_s: float = Field(60.0, gt=0)
+    """A proposer that takes longer is left out."""
+    prompt: str | None = None
+    """File with what the aggregator is told, in place of the service's own words; `$proposals` stands for the texts."""
+    judge_prompt: str | None = None
+    """File with what the judge is told; `$question`, `$first` and `$second` stand for the texts."""
+    max_calls: int = Field(32, ge=1)
+    """Calls of one request; a request that asks for more gets a 400."""
+    max_tokens: int = Field(16_384, ge=16)
+    """Tokens that all calls of one request may generate together."""
+    max_seconds: float = Field(300.0, gt=0)
+    """From the plan's start to its last byte."""
+    mean_calls: float | None = Field(None, gt=0)
+    """Calls per request on average, counted by each gateway process; beyond it requests get one call, or none."""
+    null_answer: str | None = None
+    """What is said to a request that gets no call and has no cached answer; needed where `mean_calls` is below 1."""
+
+    @property
+    def samples(self) -> int:
+        """`n`, or what it is by default."""
+        return self.n or {"moa": 1, "cascade": 3}.get(self.kind, 6)
+
+
+OWN_PLANS = {kind: PlanConfig(kind=kind) for kind in get_args(PlanKind)}
+"""Plans that are there without being configured; one of the same name in the file takes its place."""
+
+
 class RedisConfig(Section):
     url: str | None = Field(None, pattern=r"^(rediss?|unix)://[^\s]+$")
     """`redis://HOST:PORT/DB`; where absent an embedded server is started on a private socket."""
@@ -229,6 +291,7 @@ class Config(Section):
     models: dict[Name, ModelConfig] = Field(min_length=1)
     experts: dict[Name, ExpertConfig] = Field(min_length=1)
     workers: dict[Name, WorkerConfig] = Field(min_length=1)
+    plans: dict[Name, PlanConfig] = Field(default_factory=dict)
     redis: RedisConfig = RedisConfig()
     cache: CacheConfig = CacheConfig()
     logs: LogConfig = LogConfig()
@@ -237,6 +300,10 @@ class Config(Section):
         """Active parameters of an expert in billions, or None where neither it nor its model says."""
         entry = self.experts[expert]
         return entry.active_params_b or self.models[entry.model].active_params_b
+
+    def all_plans(self) -> dict[str, PlanConfig]:
+        """The configured plans, and those that are always there."""
+        return OWN_PLANS | self.plans
 
     def experts_of(self, group: str) -> list[str]:
         """Names of the experts that a worker group holds, in the order of the file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from coe.config.source import Location
@@ -17,3 +18,8 @@ class Problem:
     def __str__(self) -> str:
         key = ".".join(str(part) for part in self.location)
         return f"{key}: {self.message}" if key else self.message
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """The message about a name that leads nowhere."""
+    return f"there is no {kind} `{name}`; known: {', '.join(known)}."

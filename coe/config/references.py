@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from coe.config.memory import memory_problems
 from coe.config.models import Config, ModelConfig
-from coe.config.problem import Problem
+from coe.config.plans import plan_problems
+from coe.config.problem import Problem, unknown_name
 
 RESERVED_NAME = "coe"
 """The routed model; no expert may take its name."""
@@ -25,10 +26,11 @@ def _problems(config: Config) -> Iterator[Problem]:
         names = worker.experts or []
         for index, name in enumerate(names):
             if name not in config.experts:
-                yield Problem(("workers", group, "experts", index), _unknown("expert", name, config.experts))
+                yield Problem(("workers", group, "experts", index), unknown_name("expert", name, config.experts))
             if name in names[:index]:
                 yield Problem(("workers", group, "experts", index), f"`{name}` is already in this list; name it once.")
     yield from memory_problems(config)
+    yield from plan_problems(config)
 
 
 def _model_problems(config: Config) -> Iterator[Problem]:
@@ -47,7 +49,7 @@ def _expert_problems(config: Config) -> Iterator[Problem]:
         if name == RESERVED_NAME:
             yield Problem(("experts", name), f"`{RESERVED_NAME}` is the name of the routed model; choose another.")
         if expert.model not in config.models:
-            yield Problem(("experts", name, "model"), _unknown("model", expert.model, config.models))
+            yield Problem(("experts", name, "model"), unknown_name("model", expert.model, config.models))
         elif expert.adapter is not None:
             yield from _adapter_problems(name, expert.model, config.models[expert.model])
         if expert.load == "request" and expert.adapter is None:
@@ -69,10 +71,6 @@ def _adapter_problems(name: str, model_name: str, model: ModelConfig) -> Iterato
 def _router_problems(config: Config) -> Iterator[Problem]:
     for category, expert in config.router.map.items():
         if expert not in config.experts:
-            yield Problem(("router", "map", category), _unknown("expert", expert, config.experts))
+            yield Problem(("router", "map", category), unknown_name("expert", expert, config.experts))
     if config.router.general not in config.experts:
-        yield Problem(("router", "general"), _unknown("expert", config.router.general, config.experts))
-
-
-def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    return f"there is no {kind} `{name}`; known: {', '.join(known)}."
+        yield Problem(("router", "general"), unknown_name("expert", config.router.general, config.experts))

@@ -6,15 +6,17 @@ Knows nothing of Ray: whoever hosts the gateway says how the other processes are
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import aiohttp
 from redis.asyncio import Redis
 from starlette.types import ASGIApp
 
+from coe.aggregators.agreement import Embedder
 from coe.config.load import LoadedConfig
 from coe.config.models import Config
 from coe.config.specs import expert_fingerprint
@@ -34,7 +36,9 @@ from coe.gateway.pages import ExpertCard, Pages
 from coe.gateway.router_page import RouterPage
 from coe.plan.cached_expert import CachedExpert
 from coe.plan.executor import Executor
-from coe.plan.expert import Expert
+from coe.plan.expert import Answer
+from coe.plan.loading import load_planner
+from coe.plan.request import ChatRequest
 from coe.plan.worker_expert import WorkerExpert
 from coe.runtime import Runtime
 from coe.store.client import open_redis
@@ -47,6 +51,10 @@ from coe.store.response_cache import ResponseCache
 from coe.store.swaps import SwapLog
 
 LOG_TIMEOUT_S = 2.0
+
+
+class GatewayRouter(PromptRouter, Embedder, Protocol):
+    """A router that also embeds texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +82,14 @@ class Gateway:
 
 
 def assemble_gateway(
-    loaded: LoadedConfig, runtime: Runtime, router: PromptRouter, workers: ReportSource, control: WorkerControl
+    loaded: LoadedConfig, runtime: Runtime, router: GatewayRouter, workers: ReportSource, control: WorkerControl
 ) -> Gateway:
     """Call it on the event loop that serves.
 
     Args:
         loaded: the service's configuration.
         runtime: where Redis is, and the secret of the workers.
-        router: both stages of the router.
+        router: both stages of the router, and its encoder.
         workers: reports straight from the workers, for when Redis is away.
         control: loads, unloads and pins experts.
     """
@@ -91,10 +99,11 @@ def assemble_gateway(
     fleet = Fleet((RedisDirectory(redis, config.redis.namespace), workers), at_once)
     counts = DemandCounts(redis, config.redis.namespace)
     demand = DemandCounter(counts)
-    decider = Decider(router, list(config.experts), config.router.general, fleet)
+    decider = Decider(router, list(config.experts), config.router.general, fleet, load_planner(loaded))
     max_body = int(config.server.max_body_mb * 1e6)
     limits = ChatLimits(max_body, config.server.max_concurrent, config.server.ping_interval_s)
-    executor = Executor(_experts(loaded, runtime, fleet, redis))
+    experts = _experts(loaded, runtime, fleet, redis)
+    executor = Executor(experts, residency=fleet, embedder=router, recall=partial(_recall, experts))
     chat = ChatEndpoint(decider, executor, limits, demand, log_prompts=config.logs.prompts)
     decisions, outcomes, drift = _records(config, redis)
     observer = DecisionObserver(decisions, drift, config.router.log.prompts)
@@ -114,7 +123,11 @@ def assemble_gateway(
     return Gateway(app, chat, fleet, observer, demand)
 
 
-def _experts(loaded: LoadedConfig, runtime: Runtime, fleet: Fleet, redis: Redis) -> dict[str, Expert]:
+async def _recall(experts: Mapping[str, CachedExpert], name: str, request: ChatRequest) -> Answer | None:
+    return await experts[name].recall(request)
+
+
+def _experts(loaded: LoadedConfig, runtime: Runtime, fleet: Fleet, redis: Redis) -> dict[str, CachedExpert]:
     config = loaded.config
     cache = ResponseCache(redis, config.redis.namespace, config.cache.ttl_s, config.cache.max_answer_kb * 1024)
     session = aiohttp.ClientSession(

@@ -11,13 +11,15 @@ from starlette.types import Receive, Scope, Send
 from coe.errors import InvalidRequestError, OverloadedError, UnavailableError
 from coe.gateway.decision import Decider
 from coe.gateway.demand_counter import DemandCounter
+from coe.gateway.dry_run import dry_run
 from coe.gateway.exchange import Exchange
 from coe.gateway.http import EVENT_STREAM, read_body, send_reply, start_reply, until_disconnect
 from coe.gateway.protocol import parse_chat
-from coe.sse import PING, FrameReader, Usage, read_usage
-from coe.plan.executor import Executor, Plan
-from coe.plan.expert import Answer
+from coe.plan.executor import Executor
+from coe.plan.expert import NO_EXPERT, Answer
+from coe.plan.plans import Plan
 from coe.plan.request import ChatRequest
+from coe.sse import PING, FrameReader, Usage, read_usage
 from coe.telemetry.logs import get_logger
 
 log = get_logger("coe.gateway")
@@ -92,20 +94,24 @@ class ChatEndpoint:
             )
 
     async def _answer(self, exchange: Exchange, request: ChatRequest, send: Send) -> None:
-        decision = await self._decider.decide(request.model, request.messages)
+        decision = await self._decider.decide(request.model, request.messages, request.options)
         exchange.messages = request.messages
         exchange.decision = decision
         exchange.expert = decision.expert
-        self._demand.note(decision.wanted)
+        if not request.options.dry_run:
+            self._demand.note(decision.wanted)
         if self._log_prompts:
             log.info("prompt", messages=request.messages)
-        if request.stream:
+        if request.options.dry_run:
+            await send_reply(send, 200, dry_run(decision, request))
+        elif request.stream:
             await self._stream(exchange, decision.plan, request, send)
         else:
             await self._complete(exchange, decision.plan, request, send)
 
     async def _complete(self, exchange: Exchange, plan: Plan, request: ChatRequest, send: Send) -> None:
         answer = await self._executor.run(plan, request)
+        exchange.run = answer.run
         async with aclosing(answer.chunks) as chunks:
             body = b"".join([chunk async for chunk in chunks])
         _note_answer(exchange, answer)
@@ -114,7 +120,7 @@ class ChatEndpoint:
 
     async def _stream(self, exchange: Exchange, plan: Plan, request: ChatRequest, send: Send) -> None:
         reader = FrameReader(keep_usage=request.include_usage)
-        beginning = asyncio.ensure_future(self._begin(plan, request))
+        beginning = asyncio.ensure_future(self._begin(exchange, plan, request))
         try:
             while not (await asyncio.wait({beginning}, timeout=self._limits.ping_interval_s))[0]:
                 await _send_frames(exchange, send, PING)
@@ -128,15 +134,17 @@ class ChatEndpoint:
             await _send_frames(exchange, send, reader.feed(first))
             async for chunk in chunks:
                 await _send_frames(exchange, send, reader.feed(chunk))
+        _note_answer(exchange, answer)  # who answers a plan may show late
         await _send_frames(exchange, send, reader.rest())
         if not exchange.status:
             raise UnavailableError("The worker sent an empty answer. Send the request again.", code="worker_lost")
         _note_usage(exchange, reader.usage)
         await send({"type": "http.response.body", "body": b""})
 
-    async def _begin(self, plan: Plan, request: ChatRequest) -> tuple[Answer, bytes]:
+    async def _begin(self, exchange: Exchange, plan: Plan, request: ChatRequest) -> tuple[Answer, bytes]:
         """The answer and its first bytes: until they are there, a failure still has its own HTTP status."""
         answer = await self._executor.run(plan, request)
+        exchange.run = answer.run
         try:
             return answer, await anext(answer.chunks, b"")
         except BaseException:  # also a cancellation: the engine must stop
@@ -160,7 +168,7 @@ async def _discard(beginning: asyncio.Future[tuple[Answer, bytes]]) -> None:
 
 
 def _note_answer(exchange: Exchange, answer: Answer) -> None:
-    exchange.answered = True
+    exchange.answered = answer.expert != NO_EXPERT
     exchange.expert = answer.expert
     exchange.swap_ms = answer.swap_ms
     exchange.cache = answer.cache

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from coe.alternatives import Alternative
-from coe.errors import ModelNotFoundError
-from coe.plan.executor import Plan, Single
+from coe.errors import InvalidRequestError, ModelNotFoundError
+from coe.plan.building import Found
+from coe.plan.options import NO_OPTIONS, PlanOptions
+from coe.plan.planner import Planner
+from coe.plan.plans import Plan
 from coe.plan.request import JsonValue
 from coe.routing import ChosenBy, Routed, RouterCard
 from coe.telemetry.metrics import ABSTENTIONS, RESIDENT_ROUTED, ROUTE_SECONDS, ROUTES
@@ -96,35 +99,71 @@ class Decider:
         experts: names of all experts.
         general: the expert for prompts that cannot be routed.
         residents: tells whether an expert that the router holds for near enough saves a swap.
+        planner: chooses how the expert, or several, are asked.
     """
 
-    def __init__(self, router: PromptRouter, experts: Sequence[str], general: str, residents: Residents) -> None:
+    def __init__(
+        self, router: PromptRouter, experts: Sequence[str], general: str, residents: Residents, planner: Planner
+    ) -> None:
         self._router = router
         self._residents = residents
         self._experts = frozenset(experts)
         self._general = general
+        self._planner = planner
+        self._plans = {f"{ROUTED_MODEL}/{name}": name for name in planner.names}
 
-    async def decide(self, model: str, messages: Sequence[JsonValue]) -> Decision:
-        """Raises ModelNotFoundError for a name that is neither `coe` nor an expert."""
+    @property
+    def plan_models(self) -> Sequence[str]:
+        """The model names that stand for a plan."""
+        return tuple(self._plans)
+
+    async def decide(self, model: str, messages: Sequence[JsonValue], options: PlanOptions = NO_OPTIONS) -> Decision:
+        """Raises ModelNotFoundError for a name that is neither `coe`, a plan nor an expert, or InvalidRequestError."""
+        if plan := self._plans.get(model):
+            if options.plan not in {None, plan}:
+                raise InvalidRequestError(
+                    f"The model names the plan `{plan}`, `coe.plan` another; name one.", param="coe.plan"
+                )
+            return await self._route(messages, replace(options, plan=plan))
         if model == ROUTED_MODEL:
-            return await self._route(messages)
+            return await self._route(messages, options)
         if model in self._experts:
-            return Decision(Single(model), model, NO_CATEGORY, 1.0, False, {}, 0.0, None)
-        known = ", ".join((ROUTED_MODEL, *sorted(self._experts)))
+            plan_of_one = self._planner.plan(Found(model), options)
+            return Decision(plan_of_one, model, NO_CATEGORY, 1.0, False, {}, 0.0, None)
+        known = ", ".join((ROUTED_MODEL, *sorted(self._experts), *self._plans))
         raise ModelNotFoundError(f"There is no such model. Known models: {known}.", param="model")
 
-    async def _route(self, messages: Sequence[JsonValue]) -> Decision:
+    async def _route(self, messages: Sequence[JsonValue], options: PlanOptions) -> Decision:
         started = time.perf_counter()
         try:
             turns = user_turns(messages)
         except ValueError:  # nothing to classify: images alone, or no user message
             undecidable = Classification(GENERAL, 0.0, abstained=True, in_scope=0.0, probabilities={})
-            return self._decision(undecidable, self._general, None, started, chosen_by="abstention")
+            nowhere = Found(self._general, undecidable.category, self._general)
+            seconds = time.perf_counter() - started
+            return self._decision(undecidable, nowhere, options, card=None, seconds=seconds, chosen_by="abstention")
         routed = await self._router.route(turns)
+        seconds = time.perf_counter() - started
         taken = self._resident_instead(routed) if routed.alternatives else None
-        return self._decision(
-            routed.classification, routed.expert, routed.router_card, started, taken, chosen_by=routed.chosen_by
+        found = Found(
+            expert=taken.expert if taken else routed.expert,
+            category=routed.classification.category,
+            fallback=self._general,
+            probabilities=routed.classification.probabilities,
+            strengths=routed.strengths,
         )
+        decision = self._decision(
+            routed.classification,
+            found,
+            options,
+            card=routed.router_card,
+            seconds=seconds,
+            chosen_by=routed.chosen_by,
+        )
+        if taken is None:
+            return decision
+        RESIDENT_ROUTED.labels(taken.expert, routed.expert).inc()
+        return replace(decision, instead_of=routed.expert, score_loss=taken.score_loss)
 
     def _resident_instead(self, routed: Routed) -> Alternative | None:
         """Who saves a swap at the smallest loss; None where the named expert is resident or nobody else has room."""
@@ -134,33 +173,27 @@ class Decider:
 
     def _decision(
         self,
-        found: Classification,
-        named: str,
-        card: RouterCard | None,
-        started: float,
-        taken: Alternative | None = None,
+        classified: Classification,
+        found: Found,
+        options: PlanOptions,
         *,
+        card: RouterCard | None,
+        seconds: float,
         chosen_by: ChosenBy,
     ) -> Decision:
-        expert = taken.expert if taken else named
-        seconds = time.perf_counter() - started
         ROUTE_SECONDS.observe(seconds)
-        ROUTES.labels(found.category, expert).inc()
-        if found.abstained:
+        ROUTES.labels(classified.category, found.expert).inc()
+        if classified.abstained:
             ABSTENTIONS.inc()
-        if taken:
-            RESIDENT_ROUTED.labels(expert, named).inc()
         return Decision(
-            plan=Single(expert, fallback=self._general),
-            expert=expert,
-            category=found.category,
-            confidence=found.confidence,
-            abstained=found.abstained,
-            probabilities=found.probabilities,
+            plan=self._planner.plan(found, options),
+            expert=found.expert,
+            category=classified.category,
+            confidence=classified.confidence,
+            abstained=classified.abstained,
+            probabilities=classified.probabilities,
             router_ms=seconds * 1000,
             router_card=card,
-            instead_of=named if taken else None,
-            score_loss=taken.score_loss if taken else 0.0,
             chosen_by=chosen_by,
-            in_scope=found.in_scope if card else None,
+            in_scope=classified.in_scope if card else None,
         )

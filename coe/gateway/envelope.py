@@ -96,9 +96,13 @@ def _record(exchange: Exchange) -> None:
     REQUEST_SECONDS.labels(exchange.endpoint, expert).observe(seconds)
     if exchange.first_byte_s is not None:
         FIRST_TOKEN_SECONDS.labels(expert).observe(exchange.first_byte_s)
-    if exchange.completion_tokens or exchange.prompt_tokens:
-        TOKENS.labels(expert, "prompt").inc(exchange.prompt_tokens)
-        TOKENS.labels(expert, "completion").inc(exchange.completion_tokens)
+    calls = exchange.run.calls if exchange.run else ()
+    for by, prompt, completion in [(call.expert, call.prompt_tokens, call.completion_tokens) for call in calls] or [
+        (expert, exchange.prompt_tokens, exchange.completion_tokens)
+    ]:
+        if prompt or completion:
+            TOKENS.labels(by, "prompt").inc(prompt)
+            TOKENS.labels(by, "completion").inc(completion)
     decision = exchange.decision
     log.info(
         "request",

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from starlette.types import Scope
 
 from coe.gateway.decision import Decision
+from coe.plan.expert import PlanRecord
+from coe.plan.plans import Single
 from coe.plan.request import JsonValue
 
 _SAFE_ID = re.compile(rb"[\x21-\x7e]{1,256}")
@@ -36,6 +38,7 @@ class Exchange:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     error: str | None = None
+    run: PlanRecord | None = None
 
     @classmethod
     def begin(cls, scope: Scope, *, repeats_id: bool) -> Exchange:
@@ -77,4 +80,12 @@ class Exchange:
                 headers.append((b"x-coe-instead-of", decision.instead_of.encode()))
         if self.cache:
             headers.append((b"x-coe-cache", self.cache.encode()))
+        if notes := self._plan_notes():
+            headers.append((b"x-coe-plan-notes", notes.encode()))
         return headers
+
+    def _plan_notes(self) -> str:
+        """What was not done as planned, as far as it is known."""
+        plan = self.decision.plan if self.decision else None
+        skipped = [f"skipped={plan.skipped}"] if isinstance(plan, Single) and plan.skipped else []
+        return "; ".join((*skipped, *map(str, self.run.notes if self.run else ())))

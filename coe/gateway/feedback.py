@@ -14,6 +14,7 @@ from coe.gateway.exchange import Exchange
 from coe.gateway.http import read_body
 from coe.gateway.observer import LINGER_S
 from coe.gateway.protocol import parse_feedback
+from coe.plan.plans import SINGLE
 from coe.store.client import STORE_ERRORS
 from coe.store.decision_log import DecisionLog, LoggedDecision
 from coe.store.outcomes import LoggedOutcome, OutcomeLog
@@ -46,8 +47,9 @@ class FeedbackPage:
                     code="request_not_answered",
                     status=409,
                 )
+            category = decision.category if decision.plan == SINGLE else None  # a plan's answer is not one expert's
             outcome = LoggedOutcome(
-                given.request_id, decision.category, decision.expert, given.score, round(time.time(), 3), given.comment
+                given.request_id, category, decision.expert, given.score, round(time.time(), 3), given.comment
             )
             new = await self._outcomes.add(outcome)
         except STORE_ERRORS as error:

@@ -16,6 +16,7 @@ from coe.gateway.exchange import Exchange
 from coe.gateway.fleet import Fleet
 from coe.gateway.http import read_body
 from coe.gateway.protocol import parse_route
+from coe.plan.tree import plan_tree
 from coe.telemetry.metrics import CONTENT_TYPE, render_metrics
 
 
@@ -36,7 +37,10 @@ class Pages:
     ) -> None:
         self._decider = decider
         self._fleet = fleet
-        self._cards = {card.name: card for card in (ExpertCard(ROUTED_MODEL, "The router chooses.", None), *cards)}
+        routed = ExpertCard(ROUTED_MODEL, "The router chooses.", None)
+        plans = (ExpertCard(name, "The router chooses, a plan asks.", None) for name in decider.plan_models)
+        self._cards = {card.name: card for card in (routed, *cards, *plans)}
+        self._routed = {ROUTED_MODEL, *decider.plan_models}
         self._general = general
         self._max_body = max_body
         self._created = int(time.time())
@@ -71,6 +75,7 @@ class Pages:
                 "instead_of": decision.instead_of,
                 "score_loss": decision.score_loss,
                 "plan": decision.plan.label,
+                "tree": plan_tree(decision.plan, messages),
                 "probabilities": dict(decision.probabilities),
                 "in_scope": decision.in_scope,
                 "reject_rate": decision.router_card.reject_rate if decision.router_card else None,
@@ -102,7 +107,7 @@ class Pages:
         return Response(render_metrics(self._fleet), headers={"content-type": CONTENT_TYPE})
 
     def _model(self, card: ExpertCard, states: dict[str, str]) -> dict[str, object]:
-        state = states.get(self._general if card.name == ROUTED_MODEL else card.name, "absent")
+        state = states.get(self._general if card.name in self._routed else card.name, "absent")
         model = {"id": card.name, "object": "model", "created": self._created, "owned_by": "coe"}
         return model | {"description": card.description, "active_params_b": card.active_params_b, "state": state}
 

@@ -9,6 +9,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
 
 from coe.errors import InvalidRequestError
+from coe.plan.options import PlanOptions, ProgressStyle
 from coe.plan.request import CacheMode, ChatRequest, JsonValue
 
 OWN_FIELD = "coe"
@@ -25,10 +26,26 @@ class _StreamOptions(BaseModel):
     include_usage: StrictBool = False
 
 
+class _Budget(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    calls: Annotated[int, Field(ge=1)] | None = None
+    tokens: Annotated[int, Field(ge=1)] | None = None
+    seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+
 class _OwnOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     cache: CacheMode | None = None
+    plan: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    proposers: Annotated[list[str], Field(min_length=1, max_length=128)] | None = None
+    aggregator: str | None = None
+    budget: _Budget = _Budget()
+    progress: ProgressStyle = "comments"
+    usage: Literal["total", "calls"] = "total"
+    dry_run: StrictBool = False
 
 
 class _Chat(BaseModel):
@@ -85,14 +102,34 @@ def parse_chat(body: bytes, request_id: str) -> ChatRequest:
     fields = _json_object(body)
     chat = _validate(_CHAT, fields)
     fields.pop(OWN_FIELD, None)
+    options = _plan_options(chat)
     return ChatRequest(
         request_id=request_id,
         model=chat.model,
         stream=bool(chat.stream),
-        include_usage=chat.stream_options is not None and chat.stream_options.include_usage,
+        include_usage=options.itemised or (chat.stream_options is not None and chat.stream_options.include_usage),
         temperature=chat.temperature,
         cache=chat.coe.cache if chat.coe else None,
         fields=fields,
+        options=options,
+    )
+
+
+def _plan_options(chat: _Chat) -> PlanOptions:
+    own = chat.coe or _OwnOptions()
+    return PlanOptions(
+        plan=own.plan,
+        n=own.n,
+        proposers=None if own.proposers is None else tuple(dict.fromkeys(own.proposers)),
+        aggregator=own.aggregator,
+        calls=own.budget.calls,
+        tokens=own.budget.tokens,
+        seconds=own.budget.seconds,
+        progress=own.progress,
+        itemised=own.usage == "calls",
+        dry_run=own.dry_run,
+        max_tokens=chat.max_completion_tokens or chat.max_tokens,
+        choices=chat.n or 1,
     )
 
 

@@ -55,16 +55,28 @@ class CachedExpert:
     async def answer(self, request: ChatRequest) -> Answer:
         if not self._wanted(request):
             return await self._expert.answer(request)
-        key = cache_key(self._fingerprint + self._version(), request.fields)
-        stored = await self._look_up(key)
-        if stored is not None:
-            CACHE.labels("hit").inc()
-            return Answer(self.name, request.stream, _replay(stored), cache="hit")
+        key = self._key(request)
+        if stored := await self._replayed(key, request):
+            return stored
         CACHE.labels("miss").inc()
         answer = await self._expert.answer(request)
         answer.chunks = self._keep(key, answer.chunks, streamed=answer.streamed)
         answer.cache = "miss"
         return answer
+
+    async def recall(self, request: ChatRequest) -> Answer | None:
+        """The kept answer to this request, whatever its mode; the expert is not asked."""
+        return await self._replayed(self._key(request), request)
+
+    async def _replayed(self, key: str, request: ChatRequest) -> Answer | None:
+        stored = await self._look_up(key)
+        if stored is None:
+            return None
+        CACHE.labels("hit").inc()
+        return Answer(self.name, request.stream, _replay(stored), cache="hit")
+
+    def _key(self, request: ChatRequest) -> str:
+        return cache_key(self._fingerprint + self._version(), request.fields)
 
     def _wanted(self, request: ChatRequest) -> bool:
         match request.cache or self._mode:

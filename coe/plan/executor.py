@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from coe.aggregators.agreement import Agreement, Embedder, Judged, NearEmbeddings, SameAnswer
+from coe.aggregators.agreement import Embedder, Groups, Judged, Likeness, NearEmbeddings
 from coe.aggregators.budgeted_expert import BudgetedExpert, NullExpert, Recall
-from coe.aggregators.cascade_expert import FIRST, CascadeExpert
+from coe.aggregators.cascade import CascadeSettings
+from coe.aggregators.cascade_expert import CascadeExpert
 from coe.aggregators.gathering import AllResident, Residency
 from coe.aggregators.mean_calls import MeanCalls
 from coe.aggregators.moa_expert import MoaExpert
@@ -84,7 +85,7 @@ class Executor:
             return self._build(plan, request, run, None)
         budget = self._budgets.setdefault(plan.label, MeanCalls(mean))
         whole = self._build(plan, request, run, budget)
-        first = FIRST if isinstance(plan, Cascade) else plan.calls
+        first = CascadeSettings().first if isinstance(plan, Cascade) else plan.calls
         single = self._experts[plan.expert]
         null = NullExpert(plan.expert, self._recall, plan.terms.null_answer or "")
         return BudgetedExpert(run, budget, whole=whole, calls=min(first, plan.calls), single=single, null=null)
@@ -99,17 +100,21 @@ class Executor:
                 scoring = (plan.contrast,) if plan.contrast else ()
                 return SelectionExpert(plan, self._members(*plan.proposers, *scoring), run, self._residency)
             case Cascade():
-                agreement = self._agreement(plan, request, run)
                 return CascadeExpert(
-                    plan, self._members(*plan.members), run, self._residency, agreement=agreement, budget=budget
+                    plan,
+                    self._members(*plan.members),
+                    run,
+                    self._residency,
+                    groups=Groups(self._likeness(plan, request, run)),
+                    budget=budget,
                 )
 
-    def _agreement(self, plan: Cascade, request: ChatRequest, run: Run) -> Agreement:
+    def _likeness(self, plan: Cascade, request: ChatRequest, run: Run) -> Likeness | None:
         match plan.agreement:
             case ByAnswer():
-                return SameAnswer()
+                return None
             case ByEmbedding(distance):
                 assert self._embedder is not None
-                return NearEmbeddings(self._embedder, distance)
+                return NearEmbeddings(self._embedder, distance, run)
             case ByJudge(judge):
                 return Judged(plan.agreement, self._experts[judge.expert], request, run)

@@ -8,6 +8,9 @@ from typing import Protocol
 
 from coe.plan.request import ChatRequest
 
+NO_EXPERT = "null"
+"""Stands in an answer's `expert` where none was asked."""
+
 
 class CallRecord(Protocol):
     """One engine request of a plan."""

@@ -83,7 +83,7 @@ class Moa:
     prompt: str
     terms: Terms
     layers: int = 1
-    weights: Mapping[str, float] = field(default_factory=dict)
+    log_odds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def expert(self) -> str:
@@ -141,7 +141,7 @@ class Selection:
     proposers: tuple[Member, ...]
     by: Literal["vote", "likelihood"]
     terms: Terms
-    weights: Mapping[str, float] = field(default_factory=dict)
+    log_odds: Mapping[str, float] = field(default_factory=dict)
     contrast: Member | None = None
 
     @property
@@ -179,16 +179,18 @@ AgreementRule: TypeAlias = ByAnswer | ByEmbedding | ByJudge
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cascade:
-    """Two answers; a third and further ones only while they disagree.
+    """Two answers; a third and further ones only while they could change which one wins.
 
-    `members`: in the order in which they are asked. `weights`: an expert's measured score in the category, in [0, 1].
+    `members`: in the order in which they are asked. `log_odds`: of experts to be right. `bar`: what a further call must
+    be expected to add to the chance of a right answer, in [0, 1].
     """
 
     label: str
     members: tuple[Member, ...]
     agreement: AgreementRule
     terms: Terms
-    weights: Mapping[str, float] = field(default_factory=dict)
+    bar: float = 0.0
+    log_odds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def expert(self) -> str:

@@ -51,6 +51,8 @@ def _with_vllm(name: str) -> object:
         (("COE_EXPERTS__CODER__ADAPTER", "path:nowhere"), "experts.coder.adapter: there is no folder"),
         (("COE_LOGS__FILE", "nowhere/log"), "logs.file: its folder does not exist"),
         (("COE_ROUTER__PATH", "nowhere"), "router.path: "),
+        (("COE_ROUTER__PLANS__POETRY", "moa"), "router.plans.poetry: the router has no such category; it knows"),
+        (("COE_ROUTER__PLANS__PYTHON", "mao"), "router.plans.python: there is no plan `mao`; known: self-moa,"),
         (
             ("COE_ROUTER__MAP__POETRY", "coder"),
             "router.map.poetry: the router has no such category; it knows arithmetic,",
@@ -105,10 +107,23 @@ def test_a_missing_file_is_told(coe: Coe, tmp_path: Path) -> None:
 def test_a_prompt_is_routed_without_a_service(coe: Coe, service: Path) -> None:
     ended = coe("route", PROMPT, "--config", str(service))
     assert ended.code == 0
-    first, *probabilities = ended.out.splitlines()
+    first, plan, *probabilities = ended.out.splitlines()
+    assert plan.startswith("  answer coder: calls 1, reads ")
     assert first.startswith("python (")
     assert "-> coder" in first
     assert len(probabilities) == 12
+
+
+def test_a_plan_is_shown_as_a_tree_before_anything_runs(coe: Coe, service: Path) -> None:
+    shown = coe("route", PROMPT, "--plan", "self-moa", "--config", str(service)).out.splitlines()
+    told = orjson.loads(coe("route", PROMPT, "--plan", "self-moa", "--json", "--config", str(service)).out)
+    assert [line.split(":")[0] for line in shown[1:4]] == [
+        "  self-moa coder",
+        "    propose coder",
+        "    aggregate coder",
+    ]
+    assert told["plan"] == "self-moa"
+    assert [part["calls"] for part in told["tree"]["parts"]] == [6, 1]
 
 
 def test_a_prompt_is_read_from_standard_input_and_told_as_json(coe: Coe, service: Path) -> None:

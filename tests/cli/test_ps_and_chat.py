@@ -98,8 +98,8 @@ async def test_a_conversation_remembers_what_was_said(
 async def test_an_unknown_model_is_told(run: Run, gateway: RunningGateway) -> None:
     ended = await run("chat", "hello", "--url", gateway.url, "--model", "gpt-4")
     assert (ended.code, ended.out) == (1, "")
-    told = f"error: {gateway.url} answered 404: There is no such model. Known models: coe, generalist, poet.\n"
-    assert ended.err.endswith(told)
+    told = f"error: {gateway.url} answered 404: There is no such model. Known models: coe, generalist, poet, coe/"
+    assert told in ended.err
 
 
 async def test_an_answer_that_breaks_is_told(run: Run, gateway: RunningGateway, worker: ScriptedWorker) -> None:

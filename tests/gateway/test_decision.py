@@ -7,16 +7,16 @@ from coe.alternatives import Alternative
 from coe.errors import ModelNotFoundError
 from coe.gateway.decision import Decider
 from coe.gateway.fleet import Fleet
-from coe.plan.executor import Single
+from coe.plan.plans import Single
 from coe.plan.request import JsonValue
 from coe.telemetry.metrics import RESIDENT_ROUTED
-from tests.running_gateway import EXPERTS, GENERAL, ROUTER, MakeReport, ScriptedClassifier, StartGateway
+from tests.running_gateway import EXPERTS, GENERAL, ROUTER, MakeReport, ScriptedClassifier, StartGateway, make_planner
 from tests.scripted_worker import ScriptedWorker
 
 
 @pytest.fixture
 def decider() -> Decider:
-    return Decider(ScriptedClassifier(), EXPERTS, GENERAL, Fleet([]))
+    return Decider(ScriptedClassifier(), EXPERTS, GENERAL, Fleet([]), make_planner())
 
 
 async def test_the_router_names_the_expert_and_the_general_one_stands_by(decider: Decider) -> None:
@@ -36,7 +36,7 @@ async def test_no_version_is_named_where_no_router_decided(
 
 async def test_the_whole_conversation_is_looked_at_where_the_last_message_is_short() -> None:
     classifier = ScriptedClassifier()
-    decider = Decider(classifier, EXPERTS, GENERAL, Fleet([]))
+    decider = Decider(classifier, EXPERTS, GENERAL, Fleet([]), make_planner())
     messages = [
         {"role": "system", "content": "Write poems."},
         {"role": "user", "content": "Write a poem about rain."},

@@ -12,7 +12,7 @@ from coe.gateway.decision import Decision
 from coe.gateway.drift_watch import DriftWatch
 from coe.gateway.exchange import Exchange
 from coe.gateway.observer import CHAT_PATH, DecisionObserver, KeptPrompts
-from coe.plan.executor import Single
+from coe.plan.plans import Single
 from coe.routing import RouterCard
 from coe.store.client import open_redis
 from coe.store.decision_log import DecisionLog, LoggedDecision

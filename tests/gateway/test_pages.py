@@ -5,10 +5,13 @@ from tests.scripted_worker import ScriptedWorker
 from workers.spec import WorkerReport
 
 
-async def test_models_are_the_routed_one_and_every_expert(gateway: RunningGateway) -> None:
+async def test_models_are_the_routed_one_every_expert_and_every_plan(gateway: RunningGateway) -> None:
     listed = (await gateway.get("/v1/models")).json()
     assert listed["object"] == "list"
-    assert [model["id"] for model in listed["data"]] == ["coe", "generalist", "poet"]
+    ids = [model["id"] for model in listed["data"]]
+    assert ids[:3] == ["coe", "generalist", "poet"]
+    assert {"coe/self-moa", "coe/moa", "coe/self-moa-seq", "coe/cascade"} <= set(ids[3:])
+    assert {model["state"] for model in listed["data"]} == {"ready"}
     poet = listed["data"][2]
     assert (poet["object"], poet["owned_by"], poet["state"]) == ("model", "coe", "ready")
     assert (poet["description"], poet["active_params_b"]) == ("The poet.", 0.135)
@@ -30,6 +33,8 @@ async def test_route_decides_and_runs_nothing(gateway: RunningGateway, worker: S
     reply = await gateway.post("/v1/route", {"prompt": "a poem"})
     decision = reply.json()
     assert decision.pop("router_ms") > 0
+    tree = decision.pop("tree")
+    assert (tree["node"], tree["expert"], tree["max_calls"]) == ("answer", "poet", 1)
     assert decision == {
         "category": "poetry",
         "confidence": 0.9,

@@ -3,9 +3,10 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from coe.errors import InvalidRequestError, OverloadedError, RequestError, UnavailableError
-from coe.plan.executor import Executor, Single
+from coe.plan.executor import Executor
 from coe.plan.expert import Answer
 from coe.plan.fallback_expert import FallbackExpert
+from coe.plan.plans import Single
 from coe.plan.request import ChatRequest
 
 REQUEST = ChatRequest(
