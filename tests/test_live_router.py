@@ -294,3 +294,10 @@ async def test_no_request_sees_a_mix_of_two_routers(
         ("law", "poet", version_of(versions.old)),
         ("new-law", "generalist", version_of(versions.new)),
     }
+
+
+async def test_texts_are_embedded_by_the_encoder_in_force(live: LiveRouter) -> None:
+    vectors = await live.embed((LAW, LAW, "the sea"))
+    assert vectors.shape[0] == 3
+    assert vectors[0] @ vectors[1] == pytest.approx(1.0)
+    assert vectors[0] @ vectors[2] < 0.9

@@ -3,12 +3,15 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from coe.config.load import LoadedConfig, load_config
 from coe.errors import ConfigError
-from coe.routing import Routing, find_mismatches, load_routing
+from coe.routing import Routing, find_mismatches, load_routing, measured_scores
 from routers.mapping.expert_map import ExpertMap
+from routers.mapping.outcomes import Outcomes
+from routers.mapping.paired import PairedScores
 from routers.router import CategoryRouter
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -75,3 +78,14 @@ def test_a_missing_router_is_told_with_the_line_that_names_it(local: LoadedConfi
     moved = load_config(CONFIGS / "local.yaml", {"COE_ROUTER__PATH": str(tmp_path)})
     with pytest.raises(ConfigError, match=r"COE_ROUTER__PATH: router.path: .*`coe train-router` makes one"):
         load_routing(moved, tmp_path)
+
+
+def test_measured_scores_go_with_the_decision(local: LoadedConfig, routing: Routing, router: CategoryRouter) -> None:
+    categories = len(router.categories) + 1
+    outcomes = Outcomes(("generalist", "python-writer"), np.tile([0.2, 0.9], (categories, 1)))
+    paired = PairedScores.of(outcomes, np.arange(categories), categories)
+    measured = measured_scores(router.with_map(None, paired))
+    assert set(measured) == {*router.categories, "general"}
+    routed = replace(routing, scores=measured).route((PYTHON,))
+    assert routed.scores == pytest.approx({"generalist": 0.2, "python-writer": 0.9})
+    assert routing.route((PYTHON,)).scores == {}  # the router that ships was trained without outcomes
