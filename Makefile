@@ -4,7 +4,7 @@ CONFIG ?= configs/local.yaml
 ROWS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help venv serve test check unit engine lock reference router adapters bench-gateway bench-composition bench-router bench-robustness bench-swap bench-simulation screenshots clean
+.PHONY: help venv serve test check unit engine lock reference router adapters bench-gateway bench-composition bench-router bench-robustness bench-swap bench-simulation screenshots bench-aggregators clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,6 +54,8 @@ bench-robustness: venv  ## whether a prompt keeps its category in other words, a
 
 bench-swap: venv  ## what it costs to change experts, as a table
 	@$(PY) -m benchmarks.swap
+bench-aggregators: venv  ## what plans with several calls cost, as a table
+	@$(PY) -m benchmarks.aggregators
 
 screenshots: venv  ## make docs/images again (needs Debian's chromium and chromium-driver)
 	@scripts/screenshots
