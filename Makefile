@@ -54,6 +54,7 @@ bench-robustness: venv  ## whether a prompt keeps its category in other words, a
 
 bench-swap: venv  ## what it costs to change experts, as a table
 	@$(PY) -m benchmarks.swap
+
 bench-aggregators: venv  ## what plans with several calls cost, as a table
 	@$(PY) -m benchmarks.aggregators
 
