@@ -28,6 +28,7 @@ import orjson
 from coe.config.load import LoadedConfig
 from coe.config.problem import Problem
 from coe.errors import StartupError
+from coe.haproxy import unspliced_haproxy
 from coe.runtime import Runtime, cache_directory
 from coe.store.embedded import EmbeddedRedis
 from coe.telemetry.follow import LogFollower
@@ -264,6 +265,8 @@ def _ray_variables(runtime: Runtime) -> dict[str, str]:
     metrics = runtime.run_dir / "metrics"
     metrics.mkdir()
     haproxy = runtime.run_dir / "haproxy"
+    # On a cluster every node starts its own, from a path that is there.
+    unspliced = unspliced_haproxy(runtime.run_dir) if runtime.local else None
     first_replica_port = _free_port()  # two services that count from Ray's own first port reach each other's gateways
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
@@ -280,6 +283,7 @@ def _ray_variables(runtime: Runtime) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_STATS_PORT": str(_free_port()),
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        **({"RAY_SERVE_HAPROXY_BINARY_PATH": str(unspliced)} if unspliced else {}),
         "RAY_USAGE_STATS_ENABLED": "0",
         # Ray would kill the engines' reapers before they have ended the engines.
         "RAY_kill_child_processes_on_worker_exit": "0",
