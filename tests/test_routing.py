@@ -8,7 +8,7 @@ import pytest
 
 from coe.config.load import LoadedConfig, load_config
 from coe.errors import ConfigError
-from coe.routing import Routing, find_mismatches, load_routing, measured_scores
+from coe.routing import Routing, find_mismatches, load_routing, measured_strengths
 from routers.mapping.expert_map import ExpertMap
 from routers.mapping.outcomes import Outcomes
 from routers.mapping.paired import PairedScores
@@ -80,12 +80,12 @@ def test_a_missing_router_is_told_with_the_line_that_names_it(local: LoadedConfi
         load_routing(moved, tmp_path)
 
 
-def test_measured_scores_go_with_the_decision(local: LoadedConfig, routing: Routing, router: CategoryRouter) -> None:
+def test_what_votes_weigh_goes_with_the_decision(routing: Routing, router: CategoryRouter) -> None:
     categories = len(router.categories) + 1
-    outcomes = Outcomes(("generalist", "python-writer"), np.tile([0.2, 0.9], (categories, 1)))
-    paired = PairedScores.of(outcomes, np.arange(categories), categories)
-    measured = measured_scores(router.with_map(None, paired))
-    assert set(measured) == {*router.categories, "general"}
-    routed = replace(routing, scores=measured).route((PYTHON,))
-    assert routed.scores == pytest.approx({"generalist": 0.2, "python-writer": 0.9})
-    assert routing.route((PYTHON,)).scores == {}  # the router that ships was trained without outcomes
+    outcomes = Outcomes(("generalist", "python-writer"), np.tile([[0.0, 1.0]], (20 * categories, 1)))
+    paired = PairedScores.of(outcomes, np.repeat(np.arange(categories), 20), categories)
+    routed = replace(routing, strengths=measured_strengths(router.with_map(None, paired))).route((PYTHON,))
+    assert routed.strengths is not None
+    log_odds = routed.strengths.expected(routed.classification.probabilities)
+    assert log_odds["python-writer"] > 0 > log_odds["generalist"]
+    assert routing.route((PYTHON,)).strengths is None  # the router that ships was trained without outcomes

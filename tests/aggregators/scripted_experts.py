@@ -159,7 +159,7 @@ class Away:
 
     experts: set[str] = field(default_factory=set)
 
-    def resident(self, expert: str) -> bool:
+    def is_resident(self, expert: str) -> bool:
         return expert not in self.experts
 
 

@@ -11,13 +11,13 @@ from tests.aggregators.scripted_experts import TERMS, ScriptedExpert, member, re
 JUDGE_PROMPT = "Q: $question\n1: $first\n2: $second"
 
 
-def cascade(*names: str, agreement: AgreementRule | None = None, **weights: float) -> Cascade:
+def cascade(*names: str, agreement: AgreementRule | None = None, **log_odds: float) -> Cascade:
     return Cascade(
         label="cascade",
         members=tuple(member(name) for name in names),
         agreement=agreement or ByAnswer(),
         terms=TERMS,
-        weights=weights,
+        log_odds=log_odds,
     )
 
 
@@ -45,9 +45,21 @@ async def test_a_third_is_asked_where_two_differ_and_decides(stream: bool) -> No
     assert told.usage["completion_tokens"] == 3
 
 
+async def test_a_third_that_could_not_change_the_answer_is_not_asked() -> None:
+    found = experts(a="4", b="5", c="5")
+    told = await tell(cascade("a", "b", "c", a=3.0, b=-1.0, c=-1.0), request(), *found)
+    assert (told.text, asked(found)) == ("4", [1, 1, 0])
+
+
+async def test_an_answer_that_says_nothing_has_no_vote() -> None:
+    found = experts(a="...", b="4", c="4")
+    assert (await tell(cascade("a", "b", "c"), request(), *found)).text == "4"
+    assert asked(found) == [1, 1, 0]  # nobody else could lead
+
+
 async def test_where_all_differ_all_are_asked_and_the_best_measured_one_stands() -> None:
     found = experts(a="4", b="5", c="6")
-    told = await tell(cascade("a", "b", "c", a=0.3, b=0.6, c=0.5), request(), *found)
+    told = await tell(cascade("a", "b", "c", a=-0.8, b=0.4, c=0.0), request(), *found)
     assert asked(found) == [1, 1, 1]
     assert told.text == "5"
 

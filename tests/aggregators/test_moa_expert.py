@@ -24,7 +24,7 @@ SCHEMA: JsonValue = {"type": "json_object"}
 FULL = UpstreamError(400, ErrorBody("This model's maximum context length is 9 tokens", "x", None, None))
 
 
-def moa(*proposers: str, layers: int = 1, aggregator: str = "judge", **weights: float) -> Moa:
+def moa(*proposers: str, layers: int = 1, aggregator: str = "judge", **log_odds: float) -> Moa:
     return Moa(
         label="moa",
         proposers=tuple(member(name) for name in proposers),
@@ -32,7 +32,7 @@ def moa(*proposers: str, layers: int = 1, aggregator: str = "judge", **weights: 
         prompt=PROMPT,
         terms=TERMS,
         layers=layers,
-        weights=weights,
+        log_odds=log_odds,
     )
 
 
@@ -137,9 +137,9 @@ async def test_where_the_aggregator_fails_the_best_proposal_is_the_answer(error:
     assert told.usage["completion_tokens"] == 3
 
 
-async def test_the_measured_score_decides_which_proposal_is_best() -> None:
+async def test_measured_strength_decides_which_proposal_is_best() -> None:
     ann, bob, judge = ScriptedExpert("ann", ("4",)), ScriptedExpert("bob", ("5",)), ScriptedExpert("judge", error=FULL)
-    told = await tell(moa("ann", "bob", ann=0.3, bob=0.6), request(), ann, bob, judge)
+    told = await tell(moa("ann", "bob", ann=-0.3, bob=0.6), request(), ann, bob, judge)
     assert told.answer.expert == "bob"
 
 

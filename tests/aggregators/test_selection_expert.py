@@ -9,10 +9,10 @@ from tests.aggregators.scripted_experts import TERMS, ScriptedExpert, member, re
 TOOLS: Any = [{"type": "function", "function": {"name": "look"}}]
 
 
-def vote(n: int = 3, **weights: float) -> Selection:
-    names = list(weights) or ["poet"]
+def vote(n: int = 3, **log_odds: float) -> Selection:
+    names = list(log_odds) or ["poet"]
     proposers = tuple(member(name, n) for name in names)
-    return Selection(label="vote", proposers=proposers, by="vote", terms=TERMS, weights=weights)
+    return Selection(label="vote", proposers=proposers, by="vote", terms=TERMS, log_odds=log_odds)
 
 
 def best_of(n: int, contrast: str | None = None) -> Selection:
@@ -29,9 +29,9 @@ async def test_the_answer_that_most_samples_come_to_wins(stream: bool) -> None:
     assert len(poet.asked) == 1
 
 
-async def test_votes_weigh_what_experts_score_in_the_category() -> None:
+async def test_votes_weigh_how_able_experts_are_in_the_category() -> None:
     ann, bob = ScriptedExpert("ann", ("4",)), ScriptedExpert("bob", ("5",))
-    assert (await tell(vote(1, ann=0.2, bob=0.7), request(), ann, bob)).answer.expert == "bob"
+    assert (await tell(vote(1, ann=-1.0, bob=0.7), request(), ann, bob)).answer.expert == "bob"
 
 
 async def test_the_likeliest_of_several_samples_is_chosen() -> None:

@@ -88,7 +88,7 @@ async def test_a_resident_expert_is_taken_where_that_saves_a_swap(
 ) -> None:
     classifier = ScriptedClassifier()
     classifier.alternatives = NEAR
-    decider = Decider(classifier, [*EXPERTS, "critic", "clerk"], GENERAL, residents)
+    decider = Decider(classifier, [*EXPERTS, "critic", "clerk"], GENERAL, residents, make_planner())
     found = await decider.decide("coe", [{"role": "user", "content": "a poem"}])
     assert (found.expert, found.instead_of) == ((taken, "poet") if taken else ("poet", None))
     assert found.score_loss == (next(near.score_loss for near in NEAR if near.expert == taken) if taken else 0)
@@ -97,7 +97,7 @@ async def test_a_resident_expert_is_taken_where_that_saves_a_swap(
 
 
 async def test_without_alternatives_residency_is_not_looked_at() -> None:
-    decider = Decider(ScriptedClassifier(), EXPERTS, GENERAL, ScriptedResidents(room={"generalist"}))
+    decider = Decider(ScriptedClassifier(), EXPERTS, GENERAL, ScriptedResidents(room={"generalist"}), make_planner())
     found = await decider.decide("coe", [{"role": "user", "content": "a poem"}])
     assert (found.expert, found.instead_of) == ("poet", None)
 

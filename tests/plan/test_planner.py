@@ -1,5 +1,6 @@
 from typing import Any
 
+import numpy as np
 import pytest
 
 from coe.config.models import OWN_PLANS, PlanConfig
@@ -8,6 +9,7 @@ from coe.plan.building import ExpertFacts, Found, PlanPrompts
 from coe.plan.options import PlanOptions
 from coe.plan.planner import Planner
 from coe.plan.plans import ByEmbedding, ByJudge, Cascade, Moa, Plan, Selection, SequentialMoa, Single
+from routers.mapping.strengths import Strengths
 
 EXPERTS = {
     "poet": ExpertFacts("small", max_tokens=256, context=2048),
@@ -15,8 +17,11 @@ EXPERTS = {
     "sage": ExpertFacts("large"),
     "fool": ExpertFacts("large"),
 }
-SCORES = {"poet": 0.5, "clerk": 0.3, "sage": 0.4, "fool": 0.1}
-ROUTED = Found("poet", "verse", "clerk", SCORES)
+LOG_ODDS = {"clerk": -0.8, "poet": 0.0, "sage": -0.4, "stranger": 2.0}
+ALIKE = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.9, 0.0], [0.0, 0.9, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+"""The poet and the sage err together."""
+STRENGTHS = Strengths(("verse",), tuple(LOG_ODDS), np.array([list(LOG_ODDS.values()), [0.0] * 4]), ALIKE)
+ROUTED = Found("poet", "verse", "clerk", {"verse": 1.0}, STRENGTHS)
 
 
 def planner(by_category: dict[str, str] | None = None, **plans: PlanConfig) -> Planner:
@@ -46,16 +51,24 @@ def test_self_moa_samples_and_merges_with_the_routed_expert() -> None:
 def test_moa_takes_the_routed_expert_and_those_that_score_best_in_the_category() -> None:
     found = plan("moa")
     assert isinstance(found, Moa)
-    assert [member.expert for member in found.proposers] == ["poet", "sage", "clerk", "fool"]
+    assert [member.expert for member in found.proposers] == ["poet", "fool", "sage", "clerk"]
     assert [member.fallback for member in found.proposers] == ["clerk", None, None, None]
-    assert (found.aggregator.expert, found.calls, found.weights) == ("poet", 5, SCORES)
+    assert (found.aggregator.expert, found.calls) == ("poet", 5)
 
 
-def test_a_cascade_asks_three_at_most_and_without_sampling() -> None:
+def test_a_cascade_asks_three_at_most_in_the_order_of_what_their_votes_add() -> None:
     found = plan("cascade")
     assert isinstance(found, Cascade)
-    assert [member.expert for member in found.members] == ["poet", "sage", "clerk"]
+    assert [member.expert for member in found.members] == ["poet", "clerk", "sage"]
+    assert found.log_odds == {name: odds for name, odds in LOG_ODDS.items() if name in EXPERTS}
     assert found.terms.temperature == 0
+
+
+def test_where_nothing_was_learned_of_experts_the_routed_one_goes_first() -> None:
+    found = plan("cascade", Found("sage", "verse", "clerk"))
+    assert isinstance(found, Cascade)
+    assert [member.expert for member in found.members] == ["sage", "poet", "clerk"]
+    assert found.log_odds == {}
 
 
 def test_a_request_sets_samples_proposers_and_aggregator() -> None:

@@ -1,6 +1,7 @@
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from coe.config.models import OWN_PLANS
@@ -9,15 +10,26 @@ from coe.plan.options import PlanOptions
 from coe.plan.planner import Planner
 from coe.plan.request import JsonValue
 from coe.plan.tree import PlanTree, plan_tree
+from routers.mapping.strengths import Strengths
 
 MESSAGES: list[JsonValue] = [{"role": "user", "content": "x" * 400}]
 
 
-def tree(name: str, scores: Mapping[str, float] | None = None, **options: Any) -> PlanTree:
+def tree(name: str, log_odds: Sequence[float] = (), **options: Any) -> PlanTree:
     prompts = PlanPrompts("$proposals", "$question $first $second")
     experts = {expert: ExpertFacts("m", max_tokens=100, context=600) for expert in ("a", "b", "c")}
     planner = Planner({kind: (plan, prompts) for kind, plan in OWN_PLANS.items()}, {}, experts)
-    return plan_tree(planner.plan(Found("a", scores=scores or {}), PlanOptions(plan=name, **options)), MESSAGES)
+    return plan_tree(
+        planner.plan(
+            Found("a", strengths=strengths(log_odds) if log_odds else None), PlanOptions(plan=name, **options)
+        ),
+        MESSAGES,
+    )
+
+
+def strengths(log_odds: Sequence[float]) -> Strengths:
+    """Of the experts a, b and c, which err independently."""
+    return Strengths((), ("a", "b", "c"), np.array([log_odds]), np.zeros((3, 3)))
 
 
 def test_self_moa_is_samples_and_one_aggregation() -> None:
@@ -48,8 +60,8 @@ def test_every_plan_has_a_tree(name: str, nodes: list[str]) -> None:
 
 
 def test_how_often_a_cascade_goes_on_follows_from_measured_scores() -> None:
-    assert tree("cascade", {"a": 1.0, "b": 1.0, "c": 0.5}).calls == 2
-    assert tree("cascade", {"a": 0.5, "b": 0.5, "c": 0.5}).calls == pytest.approx(2.75)
+    assert tree("cascade", (30.0, 30.0, 0.0)).calls == pytest.approx(2)
+    assert tree("cascade", (0.0, 0.0, 0.0)).calls == pytest.approx(2.75)
     unknown = tree("cascade")
     assert (unknown.calls, unknown.max_calls) == (None, 3)
     assert "calls unknown (max 3)" in next(unknown.lines())
