@@ -98,6 +98,17 @@ async def test_answers_agree_within_a_distance_of_their_embeddings(distance: flo
     assert asked(found) == calls
 
 
+async def test_an_encoder_that_is_away_takes_answers_to_differ() -> None:
+    class AwayEmbedder:
+        async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            raise UnavailableError("x", code="router_unavailable")
+
+    found = experts(a="x0", b="x1", c="x9")
+    told = await tell(cascade("a", "b", "c", agreement=ByEmbedding(0.5)), request(), *found, embedder=AwayEmbedder())
+    assert asked(found) == [1, 1, 1]
+    assert told.notes[0] == "left_out=embedding:router_unavailable"
+
+
 @pytest.mark.parametrize(
     ("verdict", "calls"), [("Yes.", [1, 1, 0]), (" YES", [1, 1, 0]), ("No", [1, 1, 1]), ("?", [1, 1, 1])]
 )

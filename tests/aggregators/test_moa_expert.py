@@ -36,6 +36,10 @@ def moa(*proposers: str, layers: int = 1, aggregator: str = "judge", **log_odds:
     )
 
 
+def named(*names: str) -> list[ScriptedExpert]:
+    return [ScriptedExpert(name) for name in names]
+
+
 def system(asked: object) -> str:
     assert isinstance(asked, ScriptedExpert)
     message = asked.asked[-1].messages[0]
@@ -94,6 +98,12 @@ async def test_a_proposer_that_fails_is_left_out_and_told_of() -> None:
     told = await tell(moa("ann", "bob"), request(), ann, bob, judge)
     assert system(judge) == "Merge these.\n\n1. b"
     assert told.notes == ["left_out=ann:engine_died"]
+
+
+async def test_whatever_an_engine_calls_its_error_is_safe_in_a_header() -> None:
+    odd = UpstreamError(503, ErrorBody("x", "y", None, "bad\r\nx-evil: 1 ü"))
+    told = await tell(moa("ann", "bob"), request(), ScriptedExpert("ann", error=odd), *named("bob", "judge"))
+    assert told.notes == ["left_out=ann:bad??x-evil:?1??"]
 
 
 async def test_a_proposer_that_is_late_is_left_out_and_stopped() -> None:

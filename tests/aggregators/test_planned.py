@@ -7,7 +7,7 @@ import pytest
 from coe.errors import DeadlineError, UnavailableError
 from coe.plan.executor import Executor
 from coe.plan.options import PlanOptions
-from coe.sse import payloads
+from coe.sse import PING, payloads
 from tests.aggregators.scripted_experts import DONE, ScriptedExpert, Told, request, self_moa, tell, with_terms
 from tests.scripted_worker import until
 
@@ -22,12 +22,12 @@ async def test_progress_is_told_in_comments_before_the_first_token() -> None:
     told = await tell(self_moa(2), request(stream=True), poet)
     assert told.text == "the best"
     assert comments(told) == [
-        "1 of 2 proposals are there, the last by poet",
-        "2 of 2 proposals are there, the last by poet",
-        "poet merges 2 proposals",
+        "proposal 1 of 2: poet",
+        "proposal 2 of 2: poet",
+        "aggregating 2: poet",
     ]
     whole = b"".join(told.chunks)
-    assert whole.index(b"poet merges") < whole.index(b"data:")
+    assert whole.index(b"aggregating") < whole.index(b"data:")
     assert whole.endswith(DONE)
 
 
@@ -49,7 +49,7 @@ async def test_progress_comes_as_reasoning_on_request() -> None:
     told = await tell(self_moa(1), request(stream=True, options=PlanOptions(progress="reasoning")), poet)
     deltas = [choice["delta"] for event in told.events for choice in event["choices"]]
     thoughts = [delta["reasoning_content"] for delta in deltas if "reasoning_content" in delta]
-    assert thoughts == ["1 of 1 proposals are there, the last by poet\n", "poet merges 1 proposals\n"]
+    assert thoughts == ["proposal 1 of 1: poet\n", "aggregating 1: poet\n"]
     assert told.text == "best"
 
 
@@ -137,6 +137,30 @@ async def test_a_stream_that_takes_too_long_ends_with_an_error() -> None:
     with pytest.raises(DeadlineError, match=r"`self-moa` gave no complete answer within 0\.3 s"):
         _ = [chunk async for chunk in answer.chunks]
     assert judge.running == 0
+
+
+async def test_a_stream_that_waits_after_its_first_progress_is_kept_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coe.aggregators.progress.PING_S", 0.02)
+    poet = ScriptedExpert("poet", ("one", "two two", "best"), stalls_after_words=2)
+    answer = await Executor({"poet": poet}).run(self_moa(2), request(stream=True))
+    found = b""
+    async with asyncio.timeout(5):
+        while found.count(PING) < 3:
+            found += await anext(answer.chunks)
+    assert found.startswith(b": proposal 1 of 2: poet\n\n" + PING)
+    poet.stalls_after_words = None
+    poet.release()
+    assert b"".join([chunk async for chunk in answer.chunks]).endswith(DONE)
+
+
+async def test_before_its_first_progress_a_stream_sends_nothing_so_that_a_failure_has_its_status(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("coe.aggregators.progress.PING_S", 0.02)
+    poet = ScriptedExpert("poet", stalls=True)
+    answer = await Executor({"poet": poet}).run(with_terms(self_moa(2), proposal_timeout_s=0.1), request(stream=True))
+    with pytest.raises(DeadlineError):
+        await anext(answer.chunks)
 
 
 async def test_every_frame_is_whole() -> None:

@@ -140,9 +140,9 @@ async def test_a_stream_shows_progress_in_comments_and_no_usage_unasked(gateway:
     reply = await gateway.ask(model="coe/self-moa", stream=True, coe={"n": 2})
     frames = reply.body.split(b"\n\n")
     assert frames[:3] == [
-        b": 1 of 2 proposals are there, the last by poet",
-        b": 2 of 2 proposals are there, the last by poet",
-        b": poet merges 2 proposals",
+        b": proposal 1 of 2: poet",
+        b": proposal 2 of 2: poet",
+        b": aggregating 2: poet",
     ]
     assert reply.body.endswith(DONE)
     assert not any(b'"choices": []' in frame or b'"choices":[]' in frame for frame in frames)

@@ -47,8 +47,8 @@ def test_moa_streams_progress_and_then_tokens(client: httpx.Client) -> None:
     assert reply.status_code == 200
     assert (reply.headers["x-coe-plan"], reply.headers["x-coe-expert"]) == ("moa", "generalist")
     lines = [line for line in reply.text.splitlines() if line]
-    assert re.fullmatch(r": 1 of 3 proposals are there, the last by \S+", lines[0])
-    assert ": generalist merges 3 proposals" in lines
+    assert re.fullmatch(r": proposal 1 of 3: \S+", lines[0])
+    assert ": aggregating 3: generalist" in lines
     assert lines[-1] == "data: [DONE]"
     events = [json.loads(line.removeprefix("data: ")) for line in lines[:-1] if line.startswith("data: ")]
     pieces = [choice["delta"].get("content") or "" for event in events for choice in event["choices"]]
