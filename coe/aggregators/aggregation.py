@@ -13,8 +13,9 @@ from coe.aggregators.choosing import best
 from coe.aggregators.finished import as_answer
 from coe.aggregators.progress import Step
 from coe.aggregators.prompts import aggregation
-from coe.aggregators.proposals import Proposal, sample
+from coe.aggregators.proposals import Proposal
 from coe.aggregators.run import Note, Run
+from coe.aggregators.sampling import sample
 from coe.aggregators.totals import too_late
 from coe.aggregators.trimming import ANOTHER_TOKENIZER, estimate, fit, room
 from coe.errors import RequestError
@@ -104,7 +105,10 @@ class Aggregation:
         tools = tools_of(request) if with_tools else None
         words = self._prompt + (orjson.dumps(tools).decode() if tools else "")
         texts = self._fitted(reader, proposals, words)
-        return with_instructions(request.messages, aggregation(self._prompt, texts)) if texts else None
+        if not texts:
+            self._run.note(Note("context", f"{reader.expert}:no_room"))
+            return None
+        return with_instructions(request.messages, aggregation(self._prompt, texts))
 
     def _fitted(self, reader: Member, proposals: Sequence[Proposal], words: str) -> list[str]:
         texts = [proposal.text for proposal in proposals]

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from coe.aggregators.answers import comparable
 from coe.aggregators.asking import for_proposal
 from coe.aggregators.prompts import judgement
-from coe.aggregators.proposals import sample
 from coe.aggregators.run import Note, Run
+from coe.aggregators.sampling import sample
 from coe.errors import RequestError
 from coe.plan.expert import Expert
 from coe.plan.plans import ByJudge

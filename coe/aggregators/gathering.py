@@ -13,8 +13,9 @@ from itertools import groupby
 from typing import Protocol
 
 from coe.aggregators.progress import Step
-from coe.aggregators.proposals import Proposal, sample
+from coe.aggregators.proposals import Proposal
 from coe.aggregators.run import Note, Run
+from coe.aggregators.sampling import sample
 from coe.errors import RequestError, UnavailableError
 from coe.plan.expert import Expert
 from coe.plan.plans import Member
@@ -100,7 +101,7 @@ class Gathering:
             proposals = await sample(
                 proposer.expert, proposer.request, self._run, "proposal", until=own, on_finished=self._tell
             )
-            reason = "late"
+            reason = "unfinished"
         except RequestError as error:
             self._failures.append(error)
             reason = error.body.code or error.body.type

@@ -33,7 +33,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that was not done as planned. As a string it is safe in a header, whatever an engine names its errors."""
+    """Something that was not done as planned. As a string it is safe in a header, whatever is in `detail`."""
 
     kind: Literal["left_out", "trimmed", "fallback", "budget", "context", "skipped"]
     detail: str

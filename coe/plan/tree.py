@@ -13,6 +13,7 @@ from typing import assert_never
 
 import orjson
 
+from coe.aggregators.agreement import VERDICT_TOKENS
 from coe.plan.plans import ByJudge, Cascade, Member, Moa, Plan, Selection, SequentialMoa, Single
 from coe.plan.request import JsonValue
 
@@ -97,7 +98,9 @@ def _cascade(plan: Cascade, said: int) -> PlanTree:
     if isinstance(plan.agreement, ByJudge):
         comparisons = plan.calls - len(plan.members)
         read = comparisons * (said + 2 * max(member.max_tokens for member in plan.members))
-        parts.append(PlanTree("judge", plan.agreement.judge.expert, None, comparisons, read, comparisons * 8))
+        parts.append(
+            PlanTree("judge", plan.agreement.judge.expert, None, comparisons, read, comparisons * VERDICT_TOKENS)
+        )
     expected = None if isinstance(plan.agreement, ByJudge) else _expected_answers(plan)
     whole = _summed(plan.label, plan.expert, parts)
     return PlanTree(

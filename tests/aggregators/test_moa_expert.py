@@ -119,7 +119,7 @@ async def test_of_one_experts_samples_those_that_are_late_are_left_out() -> None
     poet = ScriptedExpert("poet", ("one", "two two two", "merged"), stalls_after_words=2)
     asking = asyncio.create_task(tell(with_terms(self_moa(2), proposal_timeout_s=0.05), request(), poet))
     told = await asking
-    assert told.notes == ["left_out=poet(1/2):late"]
+    assert told.notes == ["left_out=poet(1/2):unfinished"]
     assert system(poet) == "Merge these.\n\n1. one"
 
 
@@ -188,7 +188,7 @@ async def test_proposals_are_cut_to_the_aggregators_context_and_that_is_told() -
 async def test_no_room_for_any_proposal_is_a_fallback() -> None:
     poet = ScriptedExpert("poet", ("one two three", "two"))
     told = await tell(self_moa(2, context=32), request(), poet)
-    assert (told.text, told.notes[-1]) == ("one two three", "fallback=poet:no_room")
+    assert (told.text, told.notes[1:]) == ("one two three", ["context=poet:no_room", "fallback=poet:no_room"])
     assert len(poet.asked) == 1
 
 

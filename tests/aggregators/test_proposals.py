@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coe.aggregators.asking import for_proposal
-from coe.aggregators.proposals import Proposal, Samples, sample
+from coe.aggregators.proposals import Proposal, Samples
+from coe.aggregators.sampling import sample
 from coe.errors import DeadlineError, UnavailableError, UpstreamError
 from tests.aggregators.scripted_experts import DONE, ScriptedExpert, make_run, member, request
 
