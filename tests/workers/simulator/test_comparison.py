@@ -25,7 +25,7 @@ def test_the_stated_maximum_wait_is_held_and_no_shorter_than_asked(case: Case, a
 @settings(deadline=None, max_examples=40)
 @given(cases(max_requests=20))
 def test_what_is_easily_held_is_held_as_asked(case: Case) -> None:
-    """Ten times of what all loads and services take one after the other."""
+    """A hundred times of what all loads and services take one after the other."""
     total = sum(one.service_s + case.experts[one.expert].load_s["disk"] for one in case.requests)
     assert compare(case, 100 * total + 100).max_wait_s == 100 * total + 100
 
