@@ -18,6 +18,11 @@ _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _DATA = re.compile(rb"^data: ?([^\r\n]*)", re.MULTILINE)
 
 
+def comment(text: str) -> bytes:
+    """A frame that carries nothing and is shown to whoever looks; `text` is of one line."""
+    return b": " + text.encode() + b"\n\n"
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens as the engine counted them."""

@@ -236,7 +236,7 @@ async def enter_gateway(
         return await experts[name].recall(request)
 
     executor = Executor(experts, residency=fleet, recall=recall)
-    chat = ChatEndpoint(decider, executor, limits, demand)
+    chat = ChatEndpoint(decider, executor, limits, demand, queue=fleet.queue)
     pages = Pages(decider, fleet, settings.cards, GENERAL, settings.max_body_bytes)
     control = ScriptedControl()
     key = SecretStr(settings.admin_key) if settings.admin_key else None

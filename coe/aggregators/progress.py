@@ -15,7 +15,7 @@ import orjson
 
 from coe.plan.expert import Answer
 from coe.plan.options import ProgressStyle
-from coe.sse import PING
+from coe.sse import PING, comment
 
 PING_S = 10.0
 
@@ -83,7 +83,7 @@ class Progress:
     def _frame(self, step: Step, style: ProgressStyle) -> bytes:
         match style:
             case "comments":
-                return f": {step}\n\n".encode()
+                return comment(str(step))
             case "events":  # a chunk without choices, which clients that know nothing of it pass over
                 chunk = {**self._head, "choices": [], "coe": {"progress": asdict(step)}}
             case "reasoning":

@@ -104,7 +104,7 @@ def assemble_gateway(
     limits = ChatLimits(max_body, config.server.max_concurrent, config.server.ping_interval_s)
     experts = _experts(loaded, runtime, fleet, redis)
     executor = Executor(experts, residency=fleet, embedder=router, recall=partial(_recall, experts))
-    chat = ChatEndpoint(decider, executor, limits, demand, log_prompts=config.logs.prompts)
+    chat = ChatEndpoint(decider, executor, limits, demand, queue=fleet.queue, log_prompts=config.logs.prompts)
     decisions, outcomes, drift = _records(config, redis)
     observer = DecisionObserver(decisions, drift, config.router.log.prompts)
     guard = AdminGuard(config.server.host, config.server.admin_key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from coe.plan.executor import Executor
 from coe.plan.expert import NO_EXPERT, Answer
 from coe.plan.plans import Plan
 from coe.plan.request import ChatRequest
-from coe.sse import PING, FrameReader, Usage, read_usage
+from coe.sse import PING, FrameReader, Usage, comment, read_usage
 from coe.telemetry.logs import get_logger
 
 log = get_logger("coe.gateway")
@@ -46,9 +47,12 @@ class ChatEndpoint:
         limits: ChatLimits,
         demand: DemandCounter,
         *,
+        queue: Callable[[str], str | None] = lambda _: None,
         log_prompts: bool = False,
     ) -> None:
+        """`queue`: how a request fares that waits for an expert, in words; None where it does not wait."""
         self._decider = decider
+        self._queue = queue
         self._demand = demand
         self._executor = executor
         self._limits = limits
@@ -123,7 +127,8 @@ class ChatEndpoint:
         beginning = asyncio.ensure_future(self._begin(exchange, plan, request))
         try:
             while not (await asyncio.wait({beginning}, timeout=self._limits.ping_interval_s))[0]:
-                await _send_frames(exchange, send, PING)
+                told = self._queue(exchange.expert)
+                await _send_frames(exchange, send, comment(told) if told else PING)
         except BaseException:  # cancelled or the client is gone: whatever it is, the answer must not go on unread
             await _discard(beginning)
             raise

@@ -129,6 +129,14 @@ class Fleet:
         at_once = self._at_once.get(report.group, 1)
         return Candidate(report, holder.held, holder.load + sent.total(), sent[name], others_s, at_once)
 
+    def queue(self, expert: str) -> str | None:
+        """How a request fares that waits for the expert, in words; None where one would run at once."""
+        candidates = best_first(self._candidates(expert))
+        if not candidates or candidates[0].has_room or not candidates[0].wait_s:
+            return None
+        best = candidates[0]
+        return f"waiting for {expert}: {best.held.waiting} in its queue, about {best.wait_s:.0f} s"
+
     def why_unavailable(self, expert: str) -> str:
         states = [holder.held for holder in self._holders.get(expert, ())]
         if errors := [found.error for found in states if found.error]:

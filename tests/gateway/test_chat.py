@@ -84,6 +84,18 @@ async def test_an_unknown_model_is_told_with_the_known_ones(gateway: RunningGate
     assert worker.asked == []
 
 
+async def test_a_stream_that_waits_for_its_expert_is_told_how_long(
+    start_gateway: StartGateway, make_report: MakeReport, worker: ScriptedWorker
+) -> None:
+    report = make_report(worker.url, tier="disk", wait_s=12.0, swap_s=12.0)
+    gateway = await start_gateway(report, ping_interval_s=0.05)
+    worker.stalls()
+    asking = asyncio.create_task(gateway.ask(stream=True))
+    await asyncio.sleep(0.2)
+    worker.release()
+    assert (await asking).body.startswith(b": waiting for poet: 0 in its queue, about 12 s\n\n")
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_engines_fields_reach_the_worker_untouched(
     gateway: RunningGateway, worker: ScriptedWorker, stream: bool
