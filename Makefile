@@ -4,7 +4,8 @@ CONFIG ?= configs/local.yaml
 ROWS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help venv serve test check unit engine lock reference router adapters bench-gateway bench-composition bench-router bench-robustness bench-swap bench-simulation screenshots bench-aggregators clean
+.PHONY: help venv serve test check unit engine lock reference router adapters screenshots clean
+.PHONY: bench-gateway bench-composition bench-router bench-robustness bench-swap bench-many-experts bench-simulation bench-aggregators
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,6 +55,9 @@ bench-robustness: venv  ## whether a prompt keeps its category in other words, a
 
 bench-swap: venv  ## what it costs to change experts, as a table
 	@$(PY) -m benchmarks.swap
+
+bench-many-experts: venv  ## twelve experts with room for one, under both policies, as a table
+	@$(PY) -m benchmarks.many_experts
 
 bench-aggregators: venv  ## what plans with several calls cost, as a table
 	@$(PY) -m benchmarks.aggregators
