@@ -8,7 +8,7 @@ ROWS ?= 100
 .PHONY: bench-gateway bench-composition bench-router bench-robustness bench-swap bench-many-experts bench-simulation bench-aggregators
 
 help:  ## show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 venv:  ## make .venv with the locked CPU environment
 	@scripts/install
