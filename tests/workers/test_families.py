@@ -227,6 +227,15 @@ async def test_weights_that_do_not_answer_as_at_first_answer_nobody(
     assert await who(client, worker, "poet") == "poet"
 
 
+async def test_a_disk_that_takes_nothing_more_costs_no_answer(
+    start: StartWorker, client: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    (tmp_path / "cache").touch()  # a file where the folder should be: every write fails, as on a full disk
+    worker = await start("poet", "cook")
+    for name in ("cook", "poet", "cook"):
+        assert await who(client, worker, name) == name
+
+
 @asynccontextmanager
 async def watched(worker: ExpertWorker, most: int) -> AsyncIterator[None]:
     """Fails where more than `most` engines ever run at once."""
