@@ -10,8 +10,9 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -78,9 +79,9 @@ def _is_whole(file: Path) -> bool:
 def _merge(base: Path, adapter: Path, scale: float, target: Path) -> None:
     """In float32, so that the rounding to bfloat16 happens once."""
     import torch  # noqa: PLC0415 - seconds, and only where an expert is missing
-    from peft import PeftModel  # noqa: PLC0415 - as above
-    from peft.tuners.lora import LoraLayer  # noqa: PLC0415 - as above
-    from transformers import AutoModelForCausalLM  # noqa: PLC0415 - as above
+    from peft import PeftModel  # noqa: PLC0415 - loads torch, too
+    from peft.tuners.lora import LoraLayer  # noqa: PLC0415 - loads torch, too
+    from transformers import AutoModelForCausalLM  # noqa: PLC0415 - loads torch, too
 
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, local_files_only=True)
     tuned = PeftModel.from_pretrained(model, adapter)
@@ -101,8 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.merged_experts", description=__doc__)
     parser.add_argument("--count", type=int, default=12, choices=range(1, MOST + 1), metavar=f"1..{MOST}")
     count: int = parser.parse_args(arguments).count
-    make: Callable[[], list[MergedExpert]] = lambda: merged_experts(count, cache_directory())  # noqa: E731 - typed for run
-    return run(make, _as_lines, (SourceError, OSError))
+    return run(partial(merged_experts, count, cache_directory()), _as_lines, (SourceError, OSError))
 
 
 if __name__ == "__main__":

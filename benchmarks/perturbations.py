@@ -61,25 +61,25 @@ def _slip(word: str, chance: random.Random) -> str:
             return before + chance.choice(_NEIGHBOURS.get(letter.lower(), "e")) + after
 
 
-def lower(text: str, chance: random.Random) -> str:  # noqa: ARG001 - as every perturbation
+def lower(text: str, _: random.Random) -> str:
     return text.lower()
 
 
-def upper(text: str, chance: random.Random) -> str:  # noqa: ARG001 - as every perturbation
+def upper(text: str, _: random.Random) -> str:
     return text.upper()
 
 
-def title(text: str, chance: random.Random) -> str:  # noqa: ARG001 - as every perturbation
+def title(text: str, _: random.Random) -> str:
     """Every Word Begins With A Capital."""
     return re.sub(r"[^\W\d_][\w']*", lambda word: word[0][0].upper() + word[0][1:], text)
 
 
-def question_mark(text: str, chance: random.Random) -> str:  # noqa: ARG001 - as every perturbation
+def question_mark(text: str, _: random.Random) -> str:
     """One at the end, or none where there was one."""
     return text.rstrip("?") if text.endswith("?") else f"{text.rstrip('.!')}?"
 
 
-def full_stop(text: str, chance: random.Random) -> str:  # noqa: ARG001 - as every perturbation
+def full_stop(text: str, _: random.Random) -> str:
     return text.rstrip(".") if text.endswith(".") else f"{text.rstrip(_END)}."
 
 
@@ -92,7 +92,7 @@ def white_space(text: str, chance: random.Random) -> str:
     return f"  {joined}\n\n"
 
 
-def please(text: str, chance: random.Random) -> str:  # noqa: ARG001 - as every perturbation
+def please(text: str, _: random.Random) -> str:
     return f"please {text}"
 
 

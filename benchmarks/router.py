@@ -74,8 +74,8 @@ def measure(seconds: float, rounds: int) -> Report:
 
 def _subjects() -> list[Subject]:
     import transformers  # noqa: PLC0415 - imports torch: after the core is chosen
-    from sentence_transformers import SentenceTransformer  # noqa: PLC0415 - as above
-    from tokenizers import Tokenizer  # noqa: PLC0415 - as above
+    from sentence_transformers import SentenceTransformer  # noqa: PLC0415 - seconds, and only to measure
+    from tokenizers import Tokenizer  # noqa: PLC0415 - seconds, and only to measure
 
     rows = read_prompts(sorted((_CONFIGS / "router-data" / "train").glob("*.jsonl")))
     heldout = [row.text for row in read_prompts(sorted((_CONFIGS / "router-data" / "heldout").glob("*.jsonl")))]

@@ -81,7 +81,7 @@ def _checkpoint(shape: str, seed: int, cache_dir: Path) -> Path:
 
 def _write_random(folder: Path, shape: LlamaShape, seed: int) -> None:
     import torch  # noqa: PLC0415 - seconds, and only where weights are made
-    from safetensors.torch import save_file  # noqa: PLC0415 - as above
+    from safetensors.torch import save_file  # noqa: PLC0415 - loads torch, too
 
     random = torch.Generator().manual_seed(seed)
     tensors = {

@@ -165,7 +165,7 @@ class Service:
 
     async def _drain_and_shut_down(self) -> None:
         """In one event loop, because Ray Serve's handles live and die with the loop that first used them."""
-        from ray import serve  # noqa: PLC0415  # as above
+        from ray import serve  # noqa: PLC0415  # loads Ray, which reads variables that are set here first
 
         from coe.graph import APPLICATION, GATEWAY  # noqa: PLC0415  # imports Ray Serve
 
@@ -222,7 +222,7 @@ class Service:
                 raise StartupError(str(self._loaded.error([problem]))) from error
 
     def _refuse_unreachable_redis(self) -> None:
-        import ray  # noqa: PLC0415  # as in _start_ray
+        import ray  # noqa: PLC0415  # reads variables that are set here first
 
         if self._redis is not None and sum(node["Alive"] for node in ray.nodes()) > 1:
             problem = Problem(("redis", "url"), "the cluster has several nodes, which cannot reach an embedded Redis.")

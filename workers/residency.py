@@ -158,7 +158,7 @@ class Residency:
             if not isinstance(failed, EngineAwayError):  # else it may not be at fault
                 self._failures[swap.name] = self._next_failure(swap.name, failed)
             raise
-        except Exception as unexpected:
+        except Exception as unexpected:  # whatever a mechanism raises, who waits must be told, and not in a loop
             _LOG.exception("the swap to `%s` failed", swap.name)
             error = EngineError(f"`{swap.name}` was not made resident ({unexpected!r}): see the log")
             self._failures[swap.name] = self._next_failure(swap.name, error)

@@ -173,7 +173,7 @@ class ExpertWorker:
         """Return once no expert is being loaded any more: each is ready or failed. Raises `NotReadyError`."""
         try:
             async with asyncio.timeout(timeout_s):
-                while any(expert.state == "loading" for expert in self.report().experts):  # noqa: ASYNC110  the same
+                while any(expert.state == "loading" for expert in self.report().experts):  # noqa: ASYNC110  every state would have to set an event
                     await asyncio.sleep(_POLL_S)
         except TimeoutError as error:
             late = [expert for expert in self.report().experts if expert.state == "loading"]

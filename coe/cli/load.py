@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,32 +21,24 @@ KeyOption = Annotated[
 ]
 
 
-def load(
-    name: ExpertArgument, url: UrlOption = DEFAULT_URL, admin_key: KeyOption = None, as_json: JsonOption = False
-) -> None:
-    """Load expert NAME as it is now, without an engine restart; a changed adapter takes the place of the old."""
-    _change("load", name, url, admin_key, as_json=as_json)
+def _command(verb: str, told: str) -> Callable[[str, str, str | None, bool], None]:
+    """`told`: what `--help` says."""
+
+    def command(
+        name: ExpertArgument, url: UrlOption = DEFAULT_URL, admin_key: KeyOption = None, as_json: JsonOption = False
+    ) -> None:
+        _change(verb, name, url, admin_key, as_json=as_json)
+
+    command.__doc__ = told
+    return command
 
 
-def unload(
-    name: ExpertArgument, url: UrlOption = DEFAULT_URL, admin_key: KeyOption = None, as_json: JsonOption = False
-) -> None:
-    """Unload expert NAME. Running requests end in peace."""
-    _change("unload", name, url, admin_key, as_json=as_json)
-
-
-def pin(
-    name: ExpertArgument, url: UrlOption = DEFAULT_URL, admin_key: KeyOption = None, as_json: JsonOption = False
-) -> None:
-    """Keep expert NAME in device memory, whatever else is asked for, until `coe unpin`."""
-    _change("pin", name, url, admin_key, as_json=as_json)
-
-
-def unpin(
-    name: ExpertArgument, url: UrlOption = DEFAULT_URL, admin_key: KeyOption = None, as_json: JsonOption = False
-) -> None:
-    """Let expert NAME leave device memory again when room is needed."""
-    _change("unpin", name, url, admin_key, as_json=as_json)
+load = _command(
+    "load", "Load expert NAME as it is now, without an engine restart; a changed adapter takes the place of the old."
+)
+unload = _command("unload", "Unload expert NAME. Running requests end in peace.")
+pin = _command("pin", "Keep expert NAME in device memory, whatever else is asked for, until `coe unpin`.")
+unpin = _command("unpin", "Let expert NAME leave device memory again when room is needed.")
 
 
 def _change(verb: str, name: str, url: str, admin_key: str | None, *, as_json: bool) -> None:

@@ -94,7 +94,7 @@ def _train(
     """What was trained, and on how many completion tokens a pass over the rows."""
     from transformers import AutoTokenizer  # noqa: PLC0415 - takes seconds, and bad input is found before
 
-    from coe.finetune.trainer import train  # noqa: PLC0415 - the same
+    from coe.finetune.trainer import train  # noqa: PLC0415 - loads torch and transformers, seconds
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(base.folder)

@@ -112,7 +112,7 @@ async def _measure_expert(
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(observe(shot)) for shot in shots]
-    except ExceptionGroup as errors:
+    except ExceptionGroup as errors:  # the task group's
         raise errors.exceptions[0] from errors  # all rows fail of the same cause; one sentence says it
     return Candidate(expert, tuple(task.result() for task in tasks))
 

@@ -138,4 +138,4 @@ def _forget_the_dead(folder: Path) -> None:
     for file in folder.glob("gauge_live*_*.db"):
         pid = int(file.stem.rpartition("_")[2])
         if not Path(f"/proc/{pid}").exists():
-            mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]  # as above
+            mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]  # prometheus_client does not type it

@@ -30,7 +30,7 @@ def export_int8(encoder: SentenceTransformerEncoder) -> OnnxEncoder:
     Raises EncoderError where the model does more than a transformer, the mean of its token vectors and normalising.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415 - only where a model is made
-    from tokenizers import Tokenizer  # noqa: PLC0415 - as above
+    from tokenizers import Tokenizer  # noqa: PLC0415 - only for an export
 
     _check_modules(encoder.model, encoder.spec.source)
     with tempfile.TemporaryDirectory(prefix="coe-onnx-") as folder:

@@ -35,7 +35,7 @@ class OnnxEncoder:
         Raises EncoderError where it is no such model.
         """
         from onnxruntime import InferenceSession, SessionOptions  # noqa: PLC0415 - only where a model is loaded
-        from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf  # noqa: PLC0415 - as above
+        from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf  # noqa: PLC0415 - loads onnxruntime
 
         options = SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1

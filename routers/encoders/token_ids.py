@@ -69,7 +69,7 @@ def whole_words(tokenizer: "Tokenizer") -> list[str]:
 def splits_at_white_space(tokenizer: "Tokenizer") -> bool:
     """Whether the tokens of a text are those of its chunks between white space, one after the other."""
     from tokenizers.normalizers import BertNormalizer, Lowercase  # noqa: PLC0415 - only where a tokenizer is loaded
-    from tokenizers.pre_tokenizers import BertPreTokenizer, Whitespace, WhitespaceSplit  # noqa: PLC0415  # as above
+    from tokenizers.pre_tokenizers import BertPreTokenizer, Whitespace, WhitespaceSplit  # noqa: PLC0415  # only where a tokenizer is read
 
     added = tokenizer.get_added_tokens_decoder().values()
     return (

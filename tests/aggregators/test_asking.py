@@ -59,7 +59,7 @@ def test_instructions_join_the_clients_system_message() -> None:
     assert with_instructions([own, user], "Merge.")[0] == {"role": "system", "content": "Be kind.\n\nMerge."}
     parts: JsonValue = {"role": "developer", "content": [{"type": "text", "text": "Be kind."}]}
     (first, second) = with_instructions([parts, user], "Merge.")
-    assert first["content"][-1] == {"type": "text", "text": "\n\nMerge."}  # type: ignore[index,call-overload]
+    assert first["content"][-1] == {"type": "text", "text": "\n\nMerge."}  # type: ignore[index,call-overload]  # JSON
     assert second == user
 
 

@@ -91,14 +91,18 @@ def _request(line: bytes, experts: Mapping[str, Cost]) -> Request:
 
 def _cost(row: object, where: str) -> Cost:
     try:
-        if not isinstance(row, dict) or not isinstance(row.get("load_s"), dict):
-            raise SimulationError('must be an object like {"size_gb": 14, "load_s": {"host": 0.5, "disk": 4}}')  # noqa: TRY301 - where is added once
-        size = _number(row, "size_gb", above=True)
-        host, disk = _number(row["load_s"], "host"), _number(row["load_s"], "disk")
-        if disk < host:
-            raise SimulationError("`load_s.disk` is below `load_s.host`: what comes from disk passes host memory")  # noqa: TRY301 - the same
+        return _checked_cost(row)
     except SimulationError as fault:
         raise SimulationError(f"{where}: {fault}") from fault
+
+
+def _checked_cost(row: object) -> Cost:
+    if not isinstance(row, dict) or not isinstance(row.get("load_s"), dict):
+        raise SimulationError('must be an object like {"size_gb": 14, "load_s": {"host": 0.5, "disk": 4}}')
+    size = _number(row, "size_gb", above=True)
+    host, disk = _number(row["load_s"], "host"), _number(row["load_s"], "disk")
+    if disk < host:
+        raise SimulationError("`load_s.disk` is below `load_s.host`: what comes from disk passes host memory")
     return Cost(size=max(1, round(size * GB)), load_s={"host": host, "disk": disk})
 
 

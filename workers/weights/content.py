@@ -84,7 +84,7 @@ def write_record(file: Path, record: bytes) -> None:
                 partial.write(record)
                 partial.flush()
                 Path(partial.name).replace(file)
-            except BaseException:
+            except BaseException:  # also a cancellation: half a record must not stay
                 Path(partial.name).unlink(missing_ok=True)
                 raise
     except OSError as error:

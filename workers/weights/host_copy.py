@@ -39,7 +39,7 @@ class HostCopy:
         try:
             for file in files:
                 self._blocks.append(_read(file, pin=pin))
-        except BaseException:
+        except BaseException:  # whatever it is, pinned memory is not given back by itself
             self.free()
             raise
 
@@ -77,7 +77,7 @@ def _read(file: Path, *, pin: bool) -> tuple[HostMemory, dict[str, TensorInfo], 
         with file.open("rb", buffering=0) as opened:
             opened.seek(data)
             memory.fill(opened)
-    except BaseException:
+    except BaseException:  # whatever it is, pinned memory is not given back by itself
         memory.free()
         raise
     return memory, header, data
