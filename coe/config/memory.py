@@ -62,6 +62,11 @@ def _sleep_problems(config: Config, group: str, worker: WorkerConfig, models: Se
             ("workers", group, "memory", "sleep"),
             "engines on a CPU cannot sleep; remove this key, and they end and start instead.",
         )
+    if worker.memory.sleep == 1 and not worker.memory.host_gb:
+        yield Problem(
+            ("workers", group, "memory", "sleep"),
+            "level 1 keeps weights in host memory: set `host_gb`, or use level 2.",
+        )
     for name in models:
         if config.models[name].asleep_gb > config.models[name].device_gb:
             yield Problem(("models", name, "asleep_gb"), "it is more than `device_gb`, all that the engine takes.")
