@@ -135,7 +135,7 @@ class Fleet:
         if not candidates or candidates[0].has_room or not candidates[0].wait_s:
             return None
         best = candidates[0]
-        return f"waiting for {expert}: {best.held.waiting} in its queue, about {best.wait_s:.0f} s"
+        return f"queued for {expert} behind {best.held.waiting}, about {best.wait_s:.0f} s"
 
     def why_unavailable(self, expert: str) -> str:
         states = [holder.held for holder in self._holders.get(expert, ())]

@@ -93,7 +93,7 @@ async def test_a_stream_that_waits_for_its_expert_is_told_how_long(
     asking = asyncio.create_task(gateway.ask(stream=True))
     await asyncio.sleep(0.2)
     worker.release()
-    assert (await asking).body.startswith(b": waiting for poet: 0 in its queue, about 12 s\n\n")
+    assert (await asking).body.startswith(b": queued for poet behind 0, about 12 s\n\n")
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -160,7 +160,8 @@ async function* stream(body, view, signal) {
     if (!decided) view.decided(reply.headers, comment !== undefined);
     decided = true;
     if (comment !== undefined) {
-      if (first === null) view.waits(comment === "ping" ? `Waiting for the first token, ${Math.round((performance.now() - sent) / 1000)} s…` : `${comment}…`);
+      const why = comment === "ping" ? "" : `: ${comment}`;
+      if (first === null) view.waits(`Waiting for the first token, ${Math.round((performance.now() - sent) / 1000)} s${why}…`);
       continue;
     }
     if (data === "[DONE]") break;
