@@ -5,7 +5,7 @@ ROWS ?= 100
 
 .DEFAULT_GOAL := help
 .PHONY: help venv serve test check unit engine lock reference router adapters screenshots clean
-.PHONY: bench-gateway bench-composition bench-router bench-robustness bench-swap bench-many-experts bench-simulation bench-aggregators
+.PHONY: bench-gateway bench-composition bench-router bench-robustness bench-swap bench-many-experts bench-simulation bench-aggregators bench-plan-quality
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -61,6 +61,9 @@ bench-many-experts: venv  ## twelve experts with room for one, under both polici
 
 bench-aggregators: venv  ## what plans with several calls cost, as a table
 	@$(PY) -m benchmarks.aggregators
+
+bench-plan-quality: venv  ## what plans are worth on the embedded experts, as a table
+	@$(PY) -m benchmarks.plan_quality
 
 screenshots: venv  ## make docs/images again (needs Debian's chromium and chromium-driver)
 	@scripts/screenshots

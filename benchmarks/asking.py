@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import httpx
 
-_DEADLINE_S = 300.0
+_DEADLINE_S = 600.0
 _BUSY = frozenset({429, 503})
 _RETRIES, _RETRY_S = 10, 2.0
 _READY_S = 300.0
@@ -21,12 +21,21 @@ class AskingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`expert` and `category` as the service's headers name them; `tokens` were generated."""
+    """One reply.
+
+    Attributes:
+        expert: as the service's headers name it; so is `category`.
+        tokens: generated, by all calls.
+        calls: generations; more than one where a plan made the answer.
+        notes: what the plan did not do as planned.
+    """
 
     text: str
     expert: str
     category: str | None
     tokens: int
+    calls: int = 1
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +90,7 @@ async def _ask(client: httpx.AsyncClient, model: str, prompt: str, max_tokens: i
         "messages": [{"role": "user", "content": prompt}],
         "temperature": 0,
         "max_tokens": max_tokens,
-        "coe": {"cache": "off"},
+        "coe": {"cache": "off", "usage": "calls"},
     }
     try:
         reply = await client.post("/v1/chat/completions", json=body)
@@ -96,11 +105,14 @@ async def _ask(client: httpx.AsyncClient, model: str, prompt: str, max_tokens: i
     except httpx.HTTPError as error:
         raise AskingError(f"{model} does not answer: {error!r}") from error
     content = reply.json()
+    plan = content.get("coe", {"calls": [], "notes": []})
     return Answer(
         text=content["choices"][0]["message"]["content"] or "",
         expert=reply.headers["x-coe-expert"],
         category=reply.headers.get("x-coe-category"),
         tokens=content["usage"]["completion_tokens"],
+        calls=sum(call["samples"] for call in plan["calls"]) or 1,
+        notes=plan["notes"],
     )
 
 

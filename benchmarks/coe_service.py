@@ -15,9 +15,9 @@ _SHIPPED = Path(__file__).parents[1] / "configs" / "local.yaml"
 _MAX_RUNNING = 256  # the stub is to be the only limit
 
 
-def shipped(config: Path, port: int) -> Program:
-    """`coe serve` on `port` with the embedded model. Writes `config`."""
-    return _serve(config, _settings(port), port)
+def shipped(config: Path, port: int, **sections: Any) -> Program:
+    """`coe serve` on `port` with the embedded model and what `sections` add to the configuration. Writes `config`."""
+    return _serve(config, _settings(port) | sections, port)
 
 
 def coe(config: Path, port: int, upstream_port: int) -> Program:

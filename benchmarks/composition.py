@@ -29,13 +29,13 @@ from benchmarks.composition_report import (
     TRUE_CATEGORY,
     Measured,
     Report,
-    Scores,
     as_json,
     as_markdown,
     report,
 )
 from benchmarks.domains.catalogue import DOMAINS
 from benchmarks.domains.task import Task
+from benchmarks.intervals import Scores
 from benchmarks.machine import describe_machine
 from benchmarks.programs import ProgramError, free_port, running, say
 from benchmarks.running import run
@@ -78,14 +78,15 @@ def ask(url: str, tasks: Sequence[Task]) -> Asked:
             passes[model] = ask_all(
                 url, model, prompts, max_tokens=_MAX_TOKENS, together=_TOGETHER, progress=_advance(bars, bar)
             )
-    return Asked(tasks, passes, {model: _judge(tasks, found) for model, found in passes.items()})
+    return Asked(tasks, passes, {model: judge(tasks, found) for model, found in passes.items()})
 
 
 def _advance(bars: Progress, bar: TaskID) -> Callable[[int], None]:
     return lambda done: bars.update(bar, completed=done)
 
 
-def _judge(tasks: Sequence[Task], found: Pass) -> Scores:
+def judge(tasks: Sequence[Task], found: Pass) -> Scores:
+    """1 where the domain's program accepts the answer, else 0."""
     pairs = zip(tasks, found.answers, strict=True)
     return np.array([DOMAINS[task.domain].score(task, answer.text) for task, answer in pairs], dtype=np.float64)
 

@@ -1,7 +1,5 @@
 """Right and wrong answers in, the table of a composition out: policies by domains, with 95 % intervals.
 
-A domain's interval is Wilson's; that of a macro average or a difference is a bootstrap over the prompts of each domain.
-
 A policy answers every prompt. Three are computed from the experts' own answers: the map by true category, and the
 oracle, which takes an expert that is right wherever there is one.
 """
@@ -11,33 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import orjson
-from scipy.stats import binomtest
 
+from benchmarks.intervals import DomainSample, Interval, Scores
 from benchmarks.machine import Machine
 
-RESAMPLES = 10_000
 COE = "coe"
 TRUE_CATEGORY = "map by true category"
 ORACLE = "oracle"
 GAIN_POINTS = 15.0
 TRUE_CATEGORY_POINTS = 3.0
-
-Scores = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A mean in points (0 to 100) and the bounds of its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.mean:.1f} [{self.low:.1f}, {self.high:.1f}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +72,7 @@ def report(
         routed_right: 1 where `coe` chose the expert of the prompt's domain, else 0.
         seed: of the bootstrap.
     """
-    sample = _Sample(domains, seed)
+    sample = DomainSample(domains, seed)
     rows = [
         Row(
             name,
@@ -124,35 +105,6 @@ def report(
     accuracy = {name: float(routed_right[places].mean()) for name, places in sample.places.items()}
     counts = {name: len(places) for name, places in sample.places.items()}
     return Report(machine, counts, rows, single.policy, gain, loss, accuracy, goals)
-
-
-class _Sample:
-    """Bootstrap over prompts within each domain, with the same resamples for every policy: differences are paired."""
-
-    def __init__(self, domains: Sequence[str], seed: int) -> None:
-        random = np.random.default_rng(seed)
-        self.places = {name: np.flatnonzero(np.asarray(domains) == name) for name in dict.fromkeys(domains)}
-        self._drawn = {name: random.choice(places, (RESAMPLES, len(places))) for name, places in self.places.items()}
-
-    def by_domain(self, right: Scores) -> dict[str, Interval]:
-        return {name: wilson(right[places]) for name, places in self.places.items()}
-
-    def macro(self, right: Scores) -> Interval:
-        """The mean over domains of the mean over prompts."""
-        means = [right[places].mean() for places in self.places.values()]
-        resampled = [right[drawn].mean(axis=1) for drawn in self._drawn.values()]
-        return _interval(float(np.mean(means)), np.mean(resampled, axis=0))
-
-
-def wilson(right: Scores) -> Interval:
-    """Wilson's score interval of a share, which has a width also where all or none are right."""
-    bounds = binomtest(int(right.sum()), len(right)).proportion_ci(0.95, method="wilson")
-    return Interval(100 * float(right.mean()), 100 * float(bounds.low), 100 * float(bounds.high))
-
-
-def _interval(mean: float, resampled: Scores) -> Interval:
-    low, high = np.percentile(resampled, [2.5, 97.5])
-    return Interval(100 * mean, 100 * float(low), 100 * float(high))
 
 
 def as_markdown(found: Report) -> str:
