@@ -22,7 +22,8 @@ def read_limit(request: Request, most: int) -> int:
     given = request.query_params.get("limit")
     if given is None:
         return DEFAULT_LIMIT
-    if not (given.isascii() and given.isdigit() and 1 <= int(given) <= most):
+    whole = given.isascii() and given.isdigit() and len(given) <= len(str(most))  # `int` raises at thousands of digits
+    if not (whole and 1 <= int(given) <= most):
         raise InvalidRequestError(f"`limit` must be a number from 1 to {most}.", param="limit")
     return int(given)
 
