@@ -40,6 +40,8 @@ def test_active_parameters_are_the_experts_own_or_its_models(load: Load) -> None
         ("  poet:", "  po et:", "service.yaml:12: experts.po et: not a valid name; use letters, digits,"),
         ("model: base", "model: [base]", "service.yaml:11: experts.generalist.model: Input should be a valid string"),
         ("general: generalist", "general: ''", "service.yaml:3: router.general: String should match"),
+        ("device: cpu", "queue_timeout_s: .inf", "service.yaml:17: workers.local-1.queue_timeout_s: Input should be"),
+        ("device: cpu", "memory: {device_gb: .inf}", "service.yaml:17: workers.local-1.memory.device_gb: Input"),
         ("device: cpu", "replicas: 0", "service.yaml:17: workers.local-1.replicas: Input should be greater than"),
         ("device: cpu", "experts: [poet, 7]", "service.yaml:17: workers.local-1.experts.1: Input should be a valid"),
         ("source: path:weights", "url: example.org", "service.yaml:8: models.base.url: String should match"),
