@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,10 @@ class LoadedConfig:
 
     def path(self, value: str) -> Path:
         """A path of the configuration: `~` expanded, relative ones from the file's folder."""
-        return self.directory / Path(value).expanduser()
+        path = Path(value)
+        with suppress(RuntimeError):  # nobody has that name: what reads the path then says that it is not there
+            path = path.expanduser()
+        return self.directory / path
 
     def error(self, problems: list[Problem]) -> ConfigError:
         """One error that lists the problems with the places that set them."""

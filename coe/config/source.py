@@ -41,8 +41,17 @@ def read_raw(
     """Reads the file and lays the environment over it. `keys`: what to ask for where it is no mapping.
 
     Raises:
-        ConfigError: the file is missing, is not YAML, repeats a key, or is not a mapping.
+        ConfigError: the file is missing, is not YAML, repeats a key, has no end to its depth, or is not a mapping.
     """
+    try:
+        raw = _read(path, keys)
+    except RecursionError as error:
+        raise ConfigError(f"{path}: nested too deeply, or an alias stands inside of what it names.") from error
+    _apply_environment(raw, environment)
+    return raw
+
+
+def _read(path: Path, keys: Sequence[str]) -> RawConfig:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -61,7 +70,6 @@ def read_raw(
         raise ConfigError(f"{path}: the file must be a mapping with the keys {', '.join(f'`{key}`' for key in keys)}.")
     raw = RawConfig(path, data)
     _note_lines(raw, node, ())
-    _apply_environment(raw, environment)
     return raw
 
 

@@ -19,6 +19,7 @@ def test_a_good_file_is_a_typed_tree(load: Load, tmp_path: Path) -> None:
     assert loaded.path("router") == tmp_path / "router"
     assert loaded.path("/elsewhere") == Path("/elsewhere")
     assert loaded.path("~/router") == Path.home() / "router"
+    assert loaded.path("~no-such-user/router") == tmp_path / "~no-such-user/router"
 
 
 def test_active_parameters_are_the_experts_own_or_its_models(load: Load) -> None:

@@ -35,6 +35,8 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         (b"a: \x00\n", "service.yaml: not valid YAML: "),
         (b"\xff\xfe\x00", "service.yaml: not a UTF-8 text file."),
         (b"", "service.yaml: the file must be a mapping with the keys `models`"),
+        (b"a: &a [*a]\n", "service.yaml: nested too deeply, or an alias stands inside of what it names."),
+        (b"a: " + b"[" * 3000, "service.yaml: nested too deeply"),
         (b"- a\n", "service.yaml: the file must be a mapping with the keys `models`"),
     ],
 )
