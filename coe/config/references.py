@@ -9,8 +9,8 @@ from coe.config.models import Config, ModelConfig
 from coe.config.plans import plan_problems
 from coe.config.problem import Problem, unknown_name
 
-RESERVED_NAME = "coe"
-"""The routed model; no expert may take its name."""
+RESERVED_NAMES = {"coe": "the routed model", "null": "an answer that no expert gave"}
+"""What no expert may be called."""
 
 
 def find_broken_references(config: Config) -> list[Problem]:
@@ -46,8 +46,8 @@ def _model_problems(config: Config) -> Iterator[Problem]:
 def _expert_problems(config: Config) -> Iterator[Problem]:
     held = {expert for group in config.workers for expert in config.experts_of(group)}
     for name, expert in config.experts.items():
-        if name == RESERVED_NAME:
-            yield Problem(("experts", name), f"`{RESERVED_NAME}` is the name of the routed model; choose another.")
+        if name in RESERVED_NAMES:
+            yield Problem(("experts", name), f"`{name}` is the name of {RESERVED_NAMES[name]}; choose another.")
         if expert.model not in config.models:
             yield Problem(("experts", name, "model"), unknown_name("model", expert.model, config.models))
         elif expert.adapter is not None:

@@ -52,6 +52,11 @@ Mistakes = Callable[..., list[str]]
             "service.yaml:15: experts.coe: `coe` is the name of the routed model; choose another.",
         ),
         (
+            "workers:",
+            "  'null': {model: base}\nworkers:",
+            "service.yaml:15: experts.null: `null` is the name of an answer that no expert gave; choose another.",
+        ),
+        (
             "    source: path:weights",
             "    active_params_b: 1",
             "service.yaml:7: models.base: set exactly one of `source` (weights to load) and `url` (a running server).",
