@@ -23,6 +23,7 @@ from workers.spec import LoadReport, WorkerReport
 REPORT_TIMEOUT_S = 2.0
 LOAD_TIMEOUT_S = 360.0  # longer than a worker takes to give up
 CARD_TIMEOUT_S = 2.0
+ROUTE_TIMEOUT_S = 10.0
 EMBED_TIMEOUT_S = 10.0
 RETRY_AFTER_S = 5.0
 
@@ -50,7 +51,8 @@ class RemoteRouter:
         self._handle = handle
 
     async def route(self, turns: Sequence[str]) -> Routed:
-        found = await self._handle.route.remote(tuple(turns))
+        """Raises UnavailableError."""
+        found = await _in_time(self._handle.route.remote(tuple(turns)), ROUTE_TIMEOUT_S)
         assert isinstance(found, Routed)
         return found
 

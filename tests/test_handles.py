@@ -16,8 +16,17 @@ from coe.routing import RouterCard
 from tests.running_gateway import ROUTER
 
 
-def remote(ask: Callable[[], Awaitable[RouterCard]]) -> RemoteRouter:
-    return RemoteRouter(SimpleNamespace(card=SimpleNamespace(remote=ask)))
+def remote(ask: Callable[..., Awaitable[RouterCard]]) -> RemoteRouter:
+    method = SimpleNamespace(remote=ask)
+    return RemoteRouter(SimpleNamespace(card=method, route=method, embed=method))
+
+
+Ask = Callable[[RemoteRouter], Awaitable[object]]
+every_way = pytest.mark.parametrize(
+    "ask",
+    [RemoteRouter.card, lambda router: router.route(["a poem"]), lambda router: router.embed(["a poem"])],
+    ids=["card", "route", "embed"],
+)
 
 
 async def test_the_card_is_that_of_the_deployment() -> None:
@@ -27,6 +36,7 @@ async def test_the_card_is_that_of_the_deployment() -> None:
     assert await remote(answer).card() == ROUTER
 
 
+@every_way
 @pytest.mark.parametrize(
     "error",
     [
@@ -35,22 +45,24 @@ async def test_the_card_is_that_of_the_deployment() -> None:
         serve.exceptions.RayServeException("no"),
     ],
 )
-async def test_a_deployment_that_is_away_is_told_as_such(error: Exception) -> None:
-    async def fail() -> RouterCard:
+async def test_a_deployment_that_is_away_is_told_as_such(error: Exception, ask: Ask) -> None:
+    async def fail(*_: object) -> RouterCard:
         raise error
 
     with pytest.raises(UnavailableError) as caught:
-        await remote(fail).card()
+        await ask(remote(fail))
     assert (caught.value.code, caught.value.__cause__) == ("router_unavailable", error)
 
 
+@every_way
 async def test_a_deployment_that_hangs_is_waited_for_no_longer_than_the_deadline(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, ask: Ask
 ) -> None:
-    async def hang() -> RouterCard:
+    async def hang(*_: object) -> RouterCard:
         await asyncio.Event().wait()
         return ROUTER
 
-    monkeypatch.setattr("coe.handles.CARD_TIMEOUT_S", 0.01)
+    for deadline in ("CARD", "ROUTE", "EMBED"):
+        monkeypatch.setattr(f"coe.handles.{deadline}_TIMEOUT_S", 0.01)
     with pytest.raises(UnavailableError):
-        await remote(hang).card()
+        await ask(remote(hang))
