@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from workers.errors import EngineDiedError, SourceError, WorkerError
+from workers.errors import EngineDiedError, EngineError, SourceError, WorkerError
 from workers.spec import EngineState
 
 _LOG = logging.getLogger("coe.engine")
@@ -115,6 +115,9 @@ class Supervisor:
             self._fail(EngineDiedError(ending))
         except (WorkerError, OSError) as error:
             self._fail(error)
+        except Exception as unexpected:  # noqa: BLE001  whatever a life raises: nobody else would start the next one
+            _LOG.exception("the engine of `%s` failed", self._name)
+            self._fail(EngineError(f"the engine of model `{self._name}` failed ({unexpected!r}): see the log"))
         finally:
             await life.stop()
             self._life = None

@@ -1,13 +1,13 @@
 import asyncio
 
-from workers.errors import EngineStartError, SourceNotFoundError, WorkerError
+from workers.errors import EngineStartError, SourceNotFoundError
 from workers.supervisor import Backoff, Supervisor
 
 
 class World:
     """A clock that only sleeping moves, and lives that go as scripted: a number of seconds served, or an error."""
 
-    def __init__(self, *script: float | WorkerError | OSError) -> None:
+    def __init__(self, *script: float | Exception) -> None:
         self.script = list(script)
         self.now = 0.0
         self.starts: list[float] = []
@@ -31,7 +31,8 @@ class World:
     async def play(self) -> None:
         """Let the script run out, then stop."""
         task = asyncio.create_task(self.supervisor.run())
-        while self.script:  # noqa: ASYNC110  turn by turn
+        while self.script:
+            assert not task.done(), "nobody starts the next life"
             await asyncio.sleep(0)
         for _ in range(10):
             await asyncio.sleep(0)
@@ -108,3 +109,13 @@ async def test_the_error_is_kept_while_it_is_tried_again_and_forgotten_when_it_s
     world.supervisor._on_change = lambda: errors.append(world.supervisor.error)
     await world.play()
     assert errors == ["no such program", "no such program", None, None]
+
+
+async def test_an_error_that_nobody_foresaw_ends_one_life_and_not_the_supervision() -> None:
+    world = World(ZeroDivisionError("of a checkpoint without heads"), 1e9)
+    errors: list[str | None] = []
+    world.supervisor._on_change = lambda: errors.append(world.supervisor.error)
+    await world.play()
+    assert world.stopped == 2
+    assert "ZeroDivisionError('of a checkpoint without heads')" in str(errors[0])
+    assert errors[-1] is None
