@@ -111,8 +111,12 @@ class HostedExpert:
             pinned = self.residency.memory.pinned
             if self.spec.model in pinned:
                 return False
-            await self._bring_model()
-            pinned.add(self.spec.model)
+            pinned.add(self.spec.model)  # before it comes: whoever waits for its place would have it at once
+            try:
+                await self._bring_model()
+            except BaseException:
+                pinned.discard(self.spec.model)
+                raise
             return True
 
     async def unpin(self) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,9 +21,10 @@ from workers.errors import (
     QueueFullError,
     QueueTimeoutError,
 )
+from workers.hosted_expert import HostedExpert
 from workers.policies import Cost, Memory, make_policy
 from workers.residency import Residency
-from workers.spec import MemorySpec
+from workers.spec import ExpertSpec, MemorySpec
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 LOAD_S = {"host": 1.0, "disk": 3.0}
@@ -54,6 +56,13 @@ class Scene:
 def memory(names: str = "abc", *, fit: int = 1, host: int = 0, groups: tuple[frozenset[str], ...] = ()) -> Memory:
     costs = {name: Cost(size=10, load_s=LOAD_S) for name in names}  # type: ignore[arg-type]  # tiers are strings
     return Memory(costs=costs, device_bytes=10 * fit, host_bytes=10 * host, groups=groups)
+
+
+def expert_of(scene: Scene, name: str) -> HostedExpert:
+    """The expert over an engine that is there."""
+    engine: Any = SimpleNamespace(require_reachable=lambda: None)
+    spec = ExpertSpec(name=name, model=name)
+    return HostedExpert(spec=spec, host=engine, admission=scene.admission, residency=scene.residency, movable=True)
 
 
 @pytest.fixture
@@ -201,6 +210,32 @@ def test_what_is_put_away_comes_back_for_a_request(run: Run) -> None:
         assert not await scene.admission.put_away("a")
         await scene.request("a")
         assert scene.mechanism.truth == {"a"}
+
+    run(scene())
+
+
+@pytest.mark.parametrize("policy", ["default", "fcfs-lru"])
+def test_what_is_pinned_while_others_wait_for_its_place_stays(run: Run, policy: str) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(), resident="a", policy=policy)
+        pinning = asyncio.create_task(expert_of(scene, "b").pin())
+        await asyncio.sleep(1)
+        waiting = asyncio.create_task(scene.request("c"))
+        assert await pinning
+        await asyncio.sleep(100)
+        assert list(scene.memory.resident) == ["b"]
+        waiting.cancel()
+
+    run(scene())
+
+
+def test_what_could_not_come_is_not_pinned(run: Run) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(), resident="a")
+        scene.mechanism.fails = AdapterRefusedError("it is broken")
+        with pytest.raises(AdapterRefusedError):
+            await expert_of(scene, "b").pin()
+        assert scene.memory.pinned == set()
 
     run(scene())
 
