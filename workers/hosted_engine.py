@@ -85,7 +85,12 @@ class HostedEngine:
 
     @property
     def resident(self) -> str | None:
-        """The model that can answer now."""
+        """The model that can answer now; none that is about to be replaced."""
+        return self._held if self._brought in {None, self._held} else None
+
+    @property
+    def _held(self) -> str | None:
+        """The model whose weights the engine has, and with which it would answer."""
         if self.supervisor.state != "ready" or self.parked or self.asleep:
             return None
         return self._engine.resident if self._engine else self._first
@@ -98,7 +103,7 @@ class HostedEngine:
     @property
     def copies(self) -> Collection[str]:
         """The models that have a copy in host memory."""
-        weights = self._engine.weights if self._engine and self.resident else None
+        weights = self._engine.weights if self._engine and self._held else None
         if self.asleep and self._sleep_level == 1:
             return (self._first,)
         return weights.copies if weights else ()

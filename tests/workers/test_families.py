@@ -284,6 +284,23 @@ async def test_engines_on_a_gpu_sleep_to_make_room(
     assert engine(worker, "sage").state == "asleep"
 
 
+async def test_an_engine_that_wakes_to_be_another_answers_nobody_as_the_one_that_slept(
+    start: StartWorker, client: aiohttp.ClientSession
+) -> None:
+    memory = MemorySpec(device_bytes=GIB, host_bytes=2 * GIB, sleep=2)
+    worker = await start("poet", "cook", loners=("sage",), memory=memory, device="gpu")
+    await who(client, worker, "sage")
+    assert engine(worker, "small").state == "asleep"
+    residency = worker._residency
+    assert residency is not None
+    waking = asyncio.create_task(who(client, worker, "cook"))
+    while not waking.done():
+        worker._engine_changed()  # as at any time another engine of the worker may
+        assert not residency.admits("poet")
+        await asyncio.sleep(0)
+    assert await waking == "cook"
+
+
 async def test_an_engine_that_dies_in_its_sleep_takes_no_room(
     start: StartWorker, client: aiohttp.ClientSession
 ) -> None:
