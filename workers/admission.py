@@ -73,6 +73,7 @@ class Admission:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._residency = residency
+        residency.on_fetched = self.advance  # somebody may wait for the copy
         self._memory = residency.memory
         self._homes = homes
         self._policy = policy

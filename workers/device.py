@@ -37,6 +37,10 @@ class Device:
         """See `Mechanism.leaves_copy`."""
         return self._by_model[name].leaves_copy
 
+    def fetches(self, name: str) -> bool:
+        """See `Mechanism.fetches`."""
+        return self._by_model[name].fetches
+
     async def swap(self, name: str, evict: Collection[str], *, keep: Collection[str]) -> Tier:
         """See `Mechanism.swap`. Raises `SourceError` or `EngineError`."""
         engine = self._by_model[name]

@@ -91,9 +91,19 @@ class HostedEngine:
     @property
     def _held(self) -> str | None:
         """The model whose weights the engine has, and with which it would answer."""
-        if self.supervisor.state != "ready" or self.parked or self.asleep:
+        if not self._runs or self.asleep:
             return None
         return self._engine.resident if self._engine else self._first
+
+    @property
+    def _runs(self) -> bool:
+        """Awake or asleep."""
+        return self.supervisor.state == "ready" and not self.parked
+
+    @property
+    def fetches(self) -> bool:
+        """Whether it can copy weights to host memory now: it runs, and its models share it."""
+        return self._held is not None and len(self.models) > 1
 
     @property
     def away(self) -> bool:
@@ -103,10 +113,9 @@ class HostedEngine:
     @property
     def copies(self) -> Collection[str]:
         """The models that have a copy in host memory."""
-        weights = self._engine.weights if self._engine and self._held else None
-        if self.asleep and self._sleep_level == 1:
-            return (self._first,)
-        return weights.copies if weights else ()
+        weights = self._engine.weights if self._engine and self._runs else None
+        copies = frozenset(weights.copies if weights else ())
+        return copies | {self._first} if self.asleep and self._sleep_level == 1 else copies
 
     async def bring(self, name: str, *, keep: bool) -> Tier:
         """Let the model `name` answer, where nothing runs in the engine. Returns the tier that it came from.
@@ -163,7 +172,7 @@ class HostedEngine:
 
     async def copy_bytes(self, name: str) -> int | None:
         """What a copy of the model takes in host memory; None where the engine cannot tell. Raises `SourceError`."""
-        return await self._engine.copy_bytes(name) if self._engine and self.resident else None
+        return await self._engine.copy_bytes(name) if self._engine and self._runs else None
 
     def require_reachable(self) -> None:
         """Raises `EngineAwayError` where the engine is neither parked nor serves."""
@@ -177,7 +186,7 @@ class HostedEngine:
 
     async def drop(self, name: str) -> None:
         """Forget the copy in host memory. Raises `EngineError`."""
-        if self.asleep:  # its copy is what it sleeps on
+        if self.asleep and self._sleep_level == 1 and name == self._first:  # it is what it sleeps on
             await self.end()
         elif engine := self._running_engine():
             await engine.drop(name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -25,6 +26,7 @@ _KEPT_REPORTS = 16
 _SHARE_OF_LAST = 0.3  # of the newest load time in the moving average
 _FIRST_RETRY_S = 5.0
 _LONGEST_RETRY_S = 300.0
+_FETCH_RETRY_S = 30.0
 UNKNOWN_SIZE = 1
 """Bytes of what is not limited on the device, until they are measured for a copy in host memory."""
 
@@ -50,6 +52,10 @@ class Mechanism(Protocol):
 
     def leaves_copy(self, name: str) -> bool:
         """Whether `name` can stay in host memory when it leaves the device."""
+        ...
+
+    def fetches(self, name: str) -> bool:
+        """Whether `fetch` is possible now."""
         ...
 
     async def swap(self, name: str, evict: Collection[str], *, keep: Collection[str]) -> Tier:
@@ -95,6 +101,7 @@ class Residency:
         self.leaving: frozenset[str] = frozenset()
         self.coming: str | None = None
         self.reports: deque[SwapReport] = deque(maxlen=_KEPT_REPORTS)
+        self.on_fetched: Callable[[], None] = lambda: None
         self._mechanism = mechanism
         self._policy = policy
         self._on_change = on_change
@@ -102,6 +109,7 @@ class Residency:
         self._failures: dict[str, LoadFailure] = {}
         self._device_bytes = memory.device_bytes
         self._fetching: asyncio.Task[None] | None = None
+        self._fetch_again_at: dict[str, float] = {}
         self._copy_sizes: dict[str, int] = {}
         self._count = 0
 
@@ -186,10 +194,13 @@ class Residency:
 
     def prefetch(self) -> None:
         """Begin to copy to host memory what the policy names, where nothing else is under way."""
-        if self.coming or self.leaving or self._fetching or not self.memory.host_bytes:
+        memory = self.memory
+        if self.coming or self.leaving or self._fetching or not memory.host_bytes:
             return
-        name = self._policy.prefetch(self.memory, self._clock())
-        if name is not None and name not in self.memory.host and not self.failure(name):
+        now = self._clock()
+        memory.disk_only = {name for name in memory.costs if not self._can_fetch(name, now)}
+        name = self._policy.prefetch(memory, now)
+        if name is not None and name not in memory.host and name not in memory.disk_only:
             self._fetching = asyncio.create_task(self._fetch(name), name=f"fetch {name}")
 
     async def close(self) -> None:
@@ -218,16 +229,21 @@ class Residency:
             raise EngineAwayError(f"the engine of `{swap.name}` ended when it had just been loaded: try again")
         return tier
 
+    def _can_fetch(self, name: str, now: float) -> bool:
+        recently_failed = self.failure(name) or now < self._fetch_again_at.get(name, -math.inf)
+        return not recently_failed and self._mechanism.fetches(name)
+
     async def _fetch(self, name: str) -> None:
         try:
             if await self._make_room_in_host(name):
                 await self._mechanism.fetch(name)
         except WorkerError as error:
             _LOG.warning("`%s` was not copied to host memory: %s", name, error)
-            self._failures[name] = self._next_failure(name, error)
+            self._fetch_again_at[name] = self._clock() + _FETCH_RETRY_S  # it may yet be loaded from disk
         finally:
             self._fetching = None
             self.sync()
+        self.on_fetched()
 
     async def _end_fetch(self, wanted: str | None = None) -> None:
         """Until nothing is being fetched: what is `wanted` to its end, all else is given up."""

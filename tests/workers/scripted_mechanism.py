@@ -9,7 +9,10 @@ from workers.spec import Tier
 
 
 class ScriptedMechanism:
-    """`runs` says what runs now; `fails` is raised by the next swap, `dies` takes all that is idle with it."""
+    """`runs` says what runs now; `fails` is raised by the next swap, `dies` takes all that is idle with it.
+
+    `fetch_fails` is raised by every fetch, after `fetch_s` seconds.
+    """
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
@@ -22,6 +25,9 @@ class ScriptedMechanism:
         self.dies = False
         self.busy = False
         self.sleepers: frozenset[str] = frozenset()
+        self.unfetchable: frozenset[str] = frozenset()
+        self.fetch_s = 0.0
+        self.fetch_fails: WorkerError | None = None
 
     def resident(self) -> Collection[str]:
         return set(self.truth)
@@ -37,6 +43,9 @@ class ScriptedMechanism:
 
     def leaves_copy(self, name: str) -> bool:
         return name in self.sleepers
+
+    def fetches(self, name: str) -> bool:
+        return name not in self.unfetchable
 
     async def swap(self, name: str, evict: Collection[str], *, keep: Collection[str]) -> Tier:
         assert not self.busy, "two changes at once"
@@ -75,6 +84,10 @@ class ScriptedMechanism:
         self._check(self.truth)
 
     async def fetch(self, name: str) -> None:
+        assert name not in self.unfetchable, "nothing could copy it"
+        await asyncio.sleep(self.fetch_s)
+        if self.fetch_fails:
+            raise self.fetch_fails
         self.held.add(name)
         self._check(self.truth)
 

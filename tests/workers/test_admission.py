@@ -17,9 +17,11 @@ from workers.admission import Admission, Limits, Turn
 from workers.errors import (
     AdapterRefusedError,
     AdmissionError,
+    EngineAwayError,
     NotResidentError,
     QueueFullError,
     QueueTimeoutError,
+    WorkerError,
 )
 from workers.hosted_expert import HostedExpert
 from workers.policies import Cost, Memory, make_policy
@@ -111,6 +113,38 @@ def test_a_copy_in_host_memory_makes_the_next_swap_quick(run: Run) -> None:
         for expert in "bab":
             await scene.request(expert)
         assert [tier for _, _, tier in scene.mechanism.swaps] == ["disk", "disk", "host"]
+
+    run(scene())
+
+
+@pytest.mark.parametrize("fetch_s", [0.5, 5.0])
+def test_a_request_waits_for_a_copy_to_come_and_no_longer(run: Run, fetch_s: float) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(host=3), resident="a")
+        scene.mechanism.fetch_s = fetch_s
+        turn = await scene.request("b")
+        assert scene.mechanism.swaps == [("b", ("a",), "host")]
+        assert turn.swap_s == pytest.approx(fetch_s + LOAD_S["host"], abs=0.1)
+
+    run(scene())
+
+
+def test_nobody_waits_for_a_copy_that_cannot_be_made(run: Run) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(host=3), resident="a")
+        scene.mechanism.unfetchable = frozenset("b")
+        assert (await scene.request("b")).swap_s == pytest.approx(LOAD_S["disk"], abs=0.1)
+
+    run(scene())
+
+
+@pytest.mark.parametrize("error", [EngineAwayError("it ended"), AdapterRefusedError("no memory is left for it")])
+def test_what_cannot_be_copied_to_host_memory_is_loaded_from_disk(run: Run, error: WorkerError) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(host=3), resident="a")
+        scene.mechanism.fetch_fails = error
+        assert (await scene.request("b")).swap_s == pytest.approx(LOAD_S["disk"], abs=0.1)
+        assert scene.residency.failure("b") is None
 
     run(scene())
 

@@ -268,6 +268,18 @@ async def test_engines_that_do_not_fit_together_make_room_for_each_other(
     assert engine(worker, "small").state == "parked"
 
 
+@pytest.mark.parametrize(("device", "level"), [("cpu", None), ("gpu", 1), ("gpu", 2)])
+async def test_host_memory_makes_no_request_wait_or_fail(
+    start: StartWorker, client: aiohttp.ClientSession, device: Any, level: Any
+) -> None:
+    memory = MemorySpec(device_bytes=GIB, host_bytes=3 * GIB, sleep=level, max_wait_s=2000.0)
+    worker = await start("poet", "cook", loners=("sage", "oracle"), memory=memory, device=device)
+    async with asyncio.timeout(100):  # a fraction of what the policy may hold a request back to save a load
+        for name in ("cook", "sage", "poet", "oracle", "cook", "sage"):
+            status, answer = await ask(client, worker, name, "hello")
+            assert (status, answer.get("model")) == (200, name), answer
+
+
 @pytest.mark.parametrize("level", [1, 2])
 async def test_engines_on_a_gpu_sleep_to_make_room(
     start: StartWorker, client: aiohttp.ClientSession, level: Any

@@ -232,7 +232,7 @@ class Grouping(Policy):
         """Whether a copy from disk, under way or to come, will make the load cheaper."""
         if self._copying is not None and self._copying[1] > now:
             self._weighed_until = min(self._weighed_until, self._copying[1])
-        return self._copies_ahead and name not in memory.host and memory.costs[name].size <= memory.host_bytes
+        return self._copies_ahead and name not in memory.host and memory.may_come_to_host(name)
 
     def _on_its_way(self, memory: Memory, name: str, now: float) -> bool:
         """Whether a copy of `name` from disk is under way, and due to end after `now`."""
@@ -259,6 +259,8 @@ class Grouping(Policy):
     def prefetch(self, memory: Memory, now: float) -> str | None:
         self._copies_ahead = True
         name = self._keeping.copied_ahead(memory, now)
+        if self._copying is not None and self._copying[0] != name and not self._always_waits:
+            self._weighed_until = -math.inf  # the copy has come, sooner or later than it was due, or will not come
         if name is None:
             self._copying = None
         elif self._copying is None or self._copying[0] != name:

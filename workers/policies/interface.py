@@ -44,6 +44,7 @@ class Memory:
         running: requests that run, by name; only where there are some.
         full: residents that cannot take another request now.
         pinned: residents that must stay.
+        disk_only: what cannot be copied to host memory now.
     """
 
     costs: Mapping[str, Cost]
@@ -56,10 +57,15 @@ class Memory:
     running: dict[str, int] = field(default_factory=dict)
     full: set[str] = field(default_factory=set)
     pinned: set[str] = field(default_factory=set)
+    disk_only: set[str] = field(default_factory=set)
 
     def tier(self, name: str) -> Tier:
         """The fastest tier that holds `name`."""
         return "device" if name in self.resident else "host" if name in self.host else "disk"
+
+    def may_come_to_host(self, name: str) -> bool:
+        """Whether a copy of `name` can be made in host memory, if need be in the place of others."""
+        return name not in self.disk_only and self.costs[name].size <= self.host_bytes
 
     def load_s(self, name: str) -> float:
         """Seconds to make `name` resident from where it is now; 0 where it is resident."""

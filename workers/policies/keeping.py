@@ -83,7 +83,7 @@ class Keeping:
         """The oldest head, unless only copies that are waited for longer could make room."""
         found, oldest = None, math.inf
         for name, queue in memory.queues.items():
-            if queue[0] < oldest and memory.tier(name) == "disk" and memory.costs[name].size <= memory.host_bytes:
+            if queue[0] < oldest and memory.tier(name) == "disk" and memory.may_come_to_host(name):
                 found, oldest = name, queue[0]
         if found is None or memory.costs[found].size <= free:
             return found
@@ -93,5 +93,6 @@ class Keeping:
         return found if memory.costs[found].size <= free else None
 
     def _fits_host(self, memory: Memory, now: float, free: int) -> str | None:
-        fitting = [name for name, cost in memory.costs.items() if cost.size <= free and name not in memory.host]
+        there = memory.host.keys() | memory.disk_only
+        fitting = [name for name, cost in memory.costs.items() if cost.size <= free and name not in there]
         return max(fitting, key=lambda name: self._host_value(memory, name, now), default=None)
