@@ -3,6 +3,7 @@
 Also says what the user said in a chat (`user_turns`) and which of it belongs together (`last_words`).
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from routers.jsonl import numbered_lines
 MAX_CHARS = 4_000
 SHORT_CHARS = 80
 _SEPARATOR = "\n"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")  # a category stands in the headers of replies
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +148,10 @@ def _category(row: Mapping[str, object]) -> str | None:
     match row.get("category"):
         case None:
             return None
-        case str(category) if category.strip():
+        case str(category) if category.strip() and not _CONTROL.search(category):
             return category
         case _:
-            raise ValueError("`category` must be a non-empty string, or null for out of scope")
+            raise ValueError("`category` must be a non-empty string of one line, or null for out of scope")
 
 
 def _outcomes(row: Mapping[str, object]) -> Mapping[str, float]:

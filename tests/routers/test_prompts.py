@@ -42,6 +42,7 @@ def test_no_category_and_a_null_category_differ() -> None:
         (b'{"messages": [{"role": "user", "content": 3}]}', "`content`"),
         (b'{"prompt": "x", "category": 3}', "`category`"),
         (b'{"prompt": "x", "category": ""}', "`category`"),
+        (b'{"prompt": "x", "category": "two\\nlines"}', "`category` must be a non-empty string of one line"),
         (b'{"prompt": "x", "outcomes": [1]}', "`outcomes`"),
         (b'{"prompt": "x", "outcomes": {"a": 1.5}}', "'a' must be a number in [0, 1], not 1.5"),
         (b'{"prompt": "x", "outcomes": {"a": "yes"}}', "'a' must be a number"),
