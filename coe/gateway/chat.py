@@ -20,6 +20,7 @@ from coe.plan.executor import Executor
 from coe.plan.expert import NO_EXPERT, Answer
 from coe.plan.plans import Plan
 from coe.plan.request import ChatRequest
+from coe.plan.worker_expert import RETRY_AFTER_S
 from coe.sse import PING, FrameReader, Usage, comment, read_usage
 from coe.telemetry.logs import get_logger
 
@@ -118,6 +119,8 @@ class ChatEndpoint:
         exchange.run = answer.run
         async with aclosing(answer.chunks) as chunks:
             body = b"".join([chunk async for chunk in chunks])
+        if not body:
+            raise _empty_answer()
         _note_answer(exchange, answer)
         _note_usage(exchange, read_usage(body))
         await send_reply(send, 200, body)
@@ -141,8 +144,8 @@ class ChatEndpoint:
                 await _send_frames(exchange, send, reader.feed(chunk))
         _note_answer(exchange, answer)  # who answers a plan may show late
         await _send_frames(exchange, send, reader.rest())
-        if not exchange.status:
-            raise UnavailableError("The worker sent an empty answer. Send the request again.", code="worker_lost")
+        if not (first and exchange.status):
+            raise _empty_answer()
         _note_usage(exchange, reader.usage)
         await send({"type": "http.response.body", "body": b""})
 
@@ -155,6 +158,12 @@ class ChatEndpoint:
         except BaseException:  # also a cancellation: the engine must stop
             await answer.chunks.aclose()
             raise
+
+
+def _empty_answer() -> UnavailableError:
+    return UnavailableError(
+        "The worker sent an empty answer. Send the request again.", code="worker_lost", retry_after_s=RETRY_AFTER_S
+    )
 
 
 async def _send_frames(exchange: Exchange, send: Send, frames: bytes) -> None:

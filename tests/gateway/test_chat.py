@@ -243,10 +243,28 @@ async def test_a_worker_lost_in_a_complete_answer_is_an_error(gateway: RunningGa
     assert reply.error["code"] == "worker_lost"
 
 
-async def test_an_empty_stream_is_an_error(gateway: RunningGateway, worker: ScriptedWorker) -> None:
-    worker.streams()
-    reply = await gateway.ask(stream=True)
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_empty_answer_is_an_error_to_come_back_from(
+    gateway: RunningGateway, worker: ScriptedWorker, stream: bool
+) -> None:
+    worker.sends(b"", content_type="text/event-stream" if stream else "application/json")
+    reply = await gateway.ask(stream=stream)
     assert (reply.status, reply.error["code"]) == (503, "worker_lost")
+    assert reply.headers["retry-after"] == "5"
+
+
+async def test_a_stream_that_stays_empty_after_its_pings_ends_with_an_error(
+    start_gateway: StartGateway, worker: ScriptedWorker, make_report: MakeReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = await start_gateway(make_report(worker.url), ping_interval_s=0.05)
+    monkeypatch.setattr(worker, "frames", lambda _: [])
+    worker.stalls()
+    asking = asyncio.create_task(gateway.ask(stream=True))
+    await asyncio.sleep(0.2)
+    worker.release()
+    *pings, error = (await asking).body.split(b"\n\n")[:-1]
+    assert set(pings) == {b": ping"}
+    assert orjson.loads(error.removeprefix(b"data: "))["error"]["code"] == "worker_lost"
 
 
 async def test_an_answer_that_takes_too_long_is_given_up(
