@@ -33,7 +33,7 @@ def chat(
 
 
 def _ask(url: str, model: str, messages: list[dict[str, str]], text: str) -> None:
-    from coe.cli.client import service_client
+    from coe.cli.client import another_service, service_client
 
     messages.append({"role": "user", "content": text})
     pieces: list[str] = []
@@ -45,6 +45,8 @@ def _ask(url: str, model: str, messages: list[dict[str, str]], text: str) -> Non
         if response.is_error:
             response.read()
         response.raise_for_status()
+        if not response.headers.get("content-type", "").startswith("text/event-stream"):
+            raise another_service(url)
         headers = response.headers
         typer.secho(f"[{headers.get('x-coe-expert', model)}, {headers.get('x-coe-category', '-')}]", err=True, dim=True)
         for line in response.iter_lines():

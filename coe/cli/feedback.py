@@ -28,10 +28,10 @@ def feedback(
         if response.is_client_error:
             raise InvalidRequestError(error_message(response))
         response.raise_for_status()
+        kept = response.json()
     if as_json:
         typer.echo(response.text)
         return
-    kept = response.json()
     if kept["counts_for_map"]:
         typer.echo(f"{score:g} for {kept['expert']} in {kept['category']}")
     else:

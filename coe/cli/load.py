@@ -51,10 +51,11 @@ def _change(verb: str, name: str, url: str, admin_key: str | None, *, as_json: b
         response = client.post(f"/v1/experts/{quote(name, safe='')}/{verb}", headers=headers)
         _refuse(response)
         response.raise_for_status()
+        changed = response.json()
     if as_json:
         typer.echo(response.text)
         return
-    for worker in response.json()["workers"]:
+    for worker in changed["workers"]:
         became = {"pin": "pinned", "unpin": "not pinned"}.get(verb, worker["state"])
         already = "" if worker["changed"] else ", as it was"
         typer.echo(f"{name}: {became} on {worker['worker']}{already} ({worker['seconds']:.2f} s)")

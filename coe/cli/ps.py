@@ -24,6 +24,7 @@ def ps(
     as_json: JsonOption = False,
 ) -> None:
     """List the experts of a running service: worker, tier, state, size, requests, expected wait, last swap."""
+    import orjson
     from rich.console import Console
 
     from coe.cli.client import service_client
@@ -36,7 +37,7 @@ def ps(
         if watch:
             _watch(client)
         elif as_json:
-            typer.echo(_fetch(client).text)
+            typer.echo(orjson.dumps(_fetch(client)).decode())
         else:
             console = Console()
             if not console.is_terminal:  # a pipe has no width to fold into
@@ -67,10 +68,15 @@ def _reports(client: httpx.Client) -> list[WorkerReport]:
 
     from workers.spec import WorkerReport
 
-    return [WorkerReport.from_json(orjson.dumps(raw)) for raw in orjson.loads(_fetch(client).content)]
+    return [WorkerReport.from_json(orjson.dumps(raw)) for raw in _fetch(client)]
 
 
-def _fetch(client: httpx.Client) -> httpx.Response:
+def _fetch(client: httpx.Client) -> list[object]:
+    from coe.cli.client import another_service
+
     response = client.get("/v1/workers")
     response.raise_for_status()
-    return response
+    found = response.json()
+    if not isinstance(found, list):
+        raise another_service(client.base_url)
+    return found

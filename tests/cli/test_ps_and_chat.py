@@ -2,7 +2,10 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -125,3 +128,49 @@ async def test_something_else_at_the_address_is_told(run: Run, gateway: RunningG
     ended = await run("ps", "--url", worker.url)
     assert ended.code == 1
     assert f"{worker.url} answered 404" in ended.err
+
+
+@pytest.fixture
+def another_service() -> Iterator[Callable[[bytes], str]]:
+    """`start(body)`: the address of a web server that answers everything with it."""
+    with ExitStack() as stack:
+
+        def start(body: bytes) -> str:
+            class Answers(BaseHTTPRequestHandler):
+                def do_GET(self) -> None:
+                    self.rfile.read(int(self.headers.get("content-length", 0)))
+                    self.send_response(200)
+                    self.send_header("content-length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
+
+                do_POST = do_GET  # noqa: N815  the names that the base class asks for
+
+                def log_message(self, *_: object) -> None:
+                    """Nothing is to be printed."""
+
+            server = stack.enter_context(HTTPServer(("127.0.0.1", 0), Answers))
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            stack.callback(server.shutdown)
+            return f"http://127.0.0.1:{server.server_port}"
+
+        yield start
+
+
+@pytest.mark.parametrize(
+    ("command", "body"),
+    [
+        (["ps"], b"<html>Welcome"),
+        (["ps", "--json"], b'{"welcome": true}'),
+        (["chat", "hello"], b"<html>Welcome"),
+        (["load", "poet"], b"<html>Welcome"),
+        (["feedback", "r-1", "1"], b"<html>Welcome"),
+    ],
+)
+def test_another_service_at_the_address_is_told(
+    coe: Coe, another_service: Callable[[bytes], str], command: list[str], body: bytes
+) -> None:
+    url = another_service(body)
+    ended = coe(*command, "--url", url)
+    assert (ended.code, ended.out) == (1, "")
+    assert f"What answers at {url} is another service than `coe serve`; check --url." in ended.err
