@@ -26,7 +26,9 @@ def run_child(command: Sequence[str], what: str, progress: Callable[[str], None]
     """
     started = time.monotonic()
     notice_at = started + _FIRST_NOTICE_S
-    with subprocess.Popen(reaped(command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        reaped(command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
+    ) as process:
         try:
             while True:
                 try:
