@@ -96,6 +96,9 @@ class PlanBuilder:
         plan = self._with_terms(terms, 1)
         if plan.calls > terms.max_calls:
             raise self._over("coe.n", f"would take {plan.calls} calls", f"{terms.max_calls} (`max_calls`)")
+        if plan.calls > terms.max_tokens:
+            asked = f"would take {plan.calls} calls, each of a token or more,"
+            raise self._over("coe.budget.tokens", asked, f"{terms.max_tokens} tokens (`max_tokens`)")
         tokens = self.options.max_tokens
         if tokens is not None and plan.calls * tokens > terms.max_tokens:
             raise self._over(

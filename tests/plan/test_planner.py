@@ -112,6 +112,7 @@ def test_what_a_configuration_says_of_a_plan_holds() -> None:
         ({"plan": "self-moa", "n": 32}, "coe.n", "would take 33 calls under the plan `self-moa`; at most 32"),
         ({"plan": "self-moa", "calls": 3}, "coe.n", "would take 7 calls under the plan `self-moa`; at most 3"),
         ({"plan": "self-moa", "calls": 33}, "coe.budget.calls", "asks for 33 calls"),
+        ({"plan": "self-moa", "tokens": 6}, "coe.budget.tokens", "would take 7 calls, each of a token or more,"),
         ({"plan": "self-moa", "tokens": 20_000}, "coe.budget.tokens", "asks for 20000 tokens"),
         ({"plan": "self-moa", "seconds": 301.0}, "coe.budget.seconds", "asks for 301 seconds"),
         ({"plan": "self-moa", "max_tokens": 4096}, "max_tokens", "may generate 7 times 4096 tokens"),
