@@ -12,6 +12,9 @@ from coe.plan.request import JsonValue
 from coe.sse import FrameCutter, payloads
 
 DONE = b"[DONE]"
+_UNREADABLE = ErrorBody(
+    "The engine streamed what is no chat completion chunk.", "server_error", None, "unreadable_answer"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +119,15 @@ class Samples:
     def _take(self, payload: bytes) -> int:
         if payload == DONE:
             return 0
-        chunk = orjson.loads(payload)
-        if "error" in chunk:
-            raise _stream_error(chunk["error"])
-        choices = chunk.get("choices") or []
-        self._count(chunk.get("usage"), choices)
-        return sum(self._add(choice) for choice in choices)
+        try:
+            chunk = orjson.loads(payload)
+            if "error" in chunk:
+                raise _stream_error(chunk["error"])
+            choices = chunk.get("choices") or []
+            self._count(chunk.get("usage"), choices)
+            return sum(self._add(choice) for choice in choices)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UpstreamError(503, _UNREADABLE) from error
 
     def _count(self, usage: Mapping[str, int] | None, choices: Sequence[Mapping[str, JsonValue]]) -> None:
         if not usage:

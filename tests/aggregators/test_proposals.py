@@ -69,6 +69,15 @@ def test_an_error_in_the_stream_is_raised() -> None:
         Samples(1).feed(b'data: {"error":{"message":"gone","type":"server_error","param":null,"code":"x"}}\n\n')
 
 
+@pytest.mark.parametrize(
+    "payload", ['{"choices": [', "5", '{"error": "no"}', '{"usage": {"total_tokens": 3}}', '{"choices": 5}']
+)
+def test_what_is_no_chunk_in_the_stream_is_the_engines_error(payload: str) -> None:
+    with pytest.raises(UpstreamError, match="no chat completion chunk") as caught:
+        Samples(1).feed(f"data: {payload}\n\n".encode())
+    assert caught.value.http_status == 503
+
+
 async def test_all_samples_come_from_one_request() -> None:
     poet = ScriptedExpert("poet", ("one", "two", "three"))
     run, told = make_run(), list[str]()
