@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from hypothesis import settings
 from redis.asyncio import Redis
 
 from coe.store.client import open_redis
@@ -26,6 +27,9 @@ from tests.running_gateway import (
 )
 from tests.scripted_worker import ScriptedWorker, StartWorker
 from workers.spec import ExpertReport, ExpertState, SwapReport, Tier, WorkerReport
+
+settings.register_profile("coe", deadline=None)  # a slow machine is no failure
+settings.load_profile("coe")
 
 
 @pytest.fixture(scope="session")
