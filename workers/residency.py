@@ -187,6 +187,11 @@ class Residency:
             await self._end_fetch()
             keep = self._mechanism.leaves_copy(name) and await self._make_room_in_host(name)
             await self._mechanism.evict(name, keep=keep)
+        except WorkerError:
+            raise
+        except Exception as unexpected:  # whatever a mechanism raises: who puts away what is unused must go on
+            _LOG.exception("`%s` was not put away", name)
+            raise EngineError(f"`{name}` was not put away ({unexpected!r}): see the log") from unexpected
         finally:
             self.leaving = frozenset()
             self.sync()

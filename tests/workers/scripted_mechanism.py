@@ -11,7 +11,7 @@ from workers.spec import Tier
 class ScriptedMechanism:
     """`runs` says what runs now; `fails` is raised by the next swap, `dies` takes all that is idle with it.
 
-    `fetch_fails` is raised by every fetch, after `fetch_s` seconds.
+    `fetch_fails` is raised by every fetch, after `fetch_s` seconds, and `evict_fails` by every `evict`.
     """
 
     def __init__(self, memory: Memory) -> None:
@@ -27,6 +27,7 @@ class ScriptedMechanism:
         self.sleepers: frozenset[str] = frozenset()
         self.unfetchable: frozenset[str] = frozenset()
         self.fetch_s = 0.0
+        self.evict_fails: Exception | None = None
         self.fetch_fails: WorkerError | None = None
 
     def resident(self) -> Collection[str]:
@@ -78,6 +79,8 @@ class ScriptedMechanism:
     async def evict(self, name: str, *, keep: bool) -> None:
         assert not self.busy, "two changes at once"
         assert name not in self.runs(), "what leaves still runs"
+        if self.evict_fails:
+            raise self.evict_fails
         self.truth.discard(name)
         if keep:
             self.held.add(name)

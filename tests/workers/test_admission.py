@@ -18,6 +18,7 @@ from workers.errors import (
     AdapterRefusedError,
     AdmissionError,
     EngineAwayError,
+    EngineError,
     NotResidentError,
     QueueFullError,
     QueueTimeoutError,
@@ -244,6 +245,17 @@ def test_what_is_put_away_comes_back_for_a_request(run: Run) -> None:
         assert not await scene.admission.put_away("a")
         await scene.request("a")
         assert scene.mechanism.truth == {"a"}
+
+    run(scene())
+
+
+def test_what_cannot_be_put_away_for_whatever_reason_is_told_as_an_engines_error(run: Run) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(), resident="a")
+        scene.mechanism.evict_fails = ZeroDivisionError("nobody foresaw it")
+        with pytest.raises(EngineError, match="nobody foresaw it"):
+            await scene.admission.put_away("a")
+        await scene.request("a")
 
     run(scene())
 
