@@ -7,24 +7,30 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
 import orjson
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 class _LineFile:
-    """Appends whole lines by single writes, so that lines of several processes do not mix."""
+    """Appends whole lines by single writes, so that lines of several processes do not mix.
+
+    A line that cannot be written is lost: a full disk must not cost an answer.
+    """
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def msg(self, message: bytes) -> None:
-        os.write(self._descriptor, message + b"\n")
+        with suppress(OSError):
+            os.write(self._descriptor, message + b"\n")
 
     debug = info = warning = error = critical = exception = msg
 
@@ -62,7 +68,7 @@ def configure_logs(file: Path, level: str, component: str) -> None:
             add_component,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
+            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),  # they hold prompts
             structlog.processors.JSONRenderer(serializer=orjson.dumps, default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),

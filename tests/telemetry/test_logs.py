@@ -77,6 +77,28 @@ def test_records_of_the_standard_library_are_lines_too(log_file: Path, lines: Li
     assert failed["exception"][0]["exc_type"] == "ValueError"
 
 
+def test_a_traceback_tells_no_values_of_variables(log_file: Path, lines: Lines) -> None:
+    configure_logs(log_file, "info", "gateway")
+
+    def answer(prompt: str) -> None:
+        raise ValueError(len(prompt))
+
+    try:
+        answer("my secret")
+    except ValueError:
+        get_logger("coe.test").exception("failed")
+    (failed,) = lines()
+    assert failed["exception"][0]["frames"][-1]["name"] == "answer"
+    assert "my secret" not in log_file.read_text()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that takes nothing")
+def test_a_log_that_cannot_be_written_costs_nothing_else(log_file: Path) -> None:
+    configure_logs(Path("/dev/full"), "info", "gateway")
+    get_logger("coe.test").error("lost")
+    logging.getLogger("workers.test").error("lost")
+
+
 def test_what_engines_tell_at_length_is_shown_for_debugging(log_file: Path, lines: Lines) -> None:
     configure_logs(log_file, "info", "worker")
     logging.getLogger("coe.engine").info("step 1")
