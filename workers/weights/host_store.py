@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from workers.weights.host_copy import HostCopy
-from workers.weights.image import KernelImage, live_tensors, loose_tensors, scattered_tensors
+from workers.weights.image import KernelImage, live_tensors, loose_values, scattered_tensors
 
 _LOG = logging.getLogger("vllm.coe.weights")  # under vLLM's, whose handlers write to the engine's log
 
@@ -85,7 +85,7 @@ class HostStore:
         if not self._keep_images:
             return False
         live = live_tensors(model)
-        if missed := loose_tensors(model) or scattered_tensors(live):
+        if missed := loose_values(model) or scattered_tensors(live):
             _LOG.info("`%s` is held as a checkpoint: an image would miss %s", name, ", ".join(missed[:3]))
             return False
         self._copies.pop(name).free()  # first, so that the two are never held together

@@ -5,12 +5,13 @@ back is one asynchronous copy a tensor from pinned memory straight into the plac
 no allocation on the device, nothing of the old weights copied back, and the host link is the limit.
 
 Valid for one engine, with the shapes, parallel rank and kernels of its start, and only where all that loading derives
-from weights lies in registered parameters and buffers: `loose_tensors` names what does not. Numbers that a layer keeps
-as plain Python attributes are not seen, so whoever installs an image verifies the outcome. Not for CPU engines, whose
-linear weights are packed inside opaque kernels.
+from weights lies in registered parameters and buffers: `loose_values` names what does not. Other numbers that a layer
+keeps as plain Python attributes are not seen, so whoever installs an image verifies the outcome. Not for CPU engines,
+whose linear weights are packed inside opaque kernels.
 """
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +19,21 @@ import torch
 from workers.weights.pinned import HostMemory
 
 _ALIGNED = 256  # bytes; of a block's parts, as CUDA aligns its own
-_NOT_WEIGHTS = frozenset({"kv_cache"})
+# What vLLM's layers keep as plain attributes: numbers of attention that are 1 where a checkpoint brings none,
+_SCALES = ("_q_scale_float", "_k_scale_float", "_v_scale_float", "_prob_scale_float", "_o_scale_float")
+# and tensors that no base weights go into: the KV cache, slots of adapters, which are loaded anew after every change of
+# weights, and copies of those numbers, which every attention layer has.
+_NOT_WEIGHTS = frozenset(
+    {
+        "kv_cache",
+        "lora_a_stacked",
+        "lora_a_stacked_2d",
+        "lora_b_stacked",
+        "sharded_to_full_mapping_gpu",
+        "_k_scale_cpu",
+        "_v_scale_cpu",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +73,7 @@ class KernelImage:
         self._memory.free()
 
     def _copy(self, live: Mapping[str, torch.Tensor], *, to_live: bool) -> None:
-        with torch.no_grad():
+        with torch.inference_mode():  # in which buffers may have been made that cannot be written outside of it
             for name, tensor in live.items():
                 part = self._parts[name]
                 held = self._memory.block[part.begin : part.begin + part.nbytes].view(tensor.dtype)
@@ -84,18 +99,20 @@ def live_tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return found
 
 
-def loose_tensors(model: torch.nn.Module) -> list[str]:
-    """Tensors that layers keep beside their parameters and buffers, and that an image would therefore miss."""
+def loose_values(model: torch.nn.Module) -> list[str]:
+    """What layers keep beside their parameters and buffers, and an image would therefore miss: tensors and scales."""
     known = {tensor.untyped_storage().data_ptr() for tensor in live_tensors(model).values()}
     return [
         f"{layer_name}.{name}"
         for layer_name, layer in model.named_modules()
         for name, value in vars(layer).items()
-        if name not in _NOT_WEIGHTS
-        and isinstance(value, torch.Tensor)
-        and value.nbytes
-        and value.untyped_storage().data_ptr() not in known
+        if (isinstance(value, torch.Tensor) and _is_loose(name, value, known))
+        or (name in _SCALES and value not in (None, 1.0))
     ]
+
+
+def _is_loose(name: str, tensor: torch.Tensor, known: AbstractSet[int]) -> bool:
+    return name not in _NOT_WEIGHTS and tensor.nbytes > 0 and tensor.untyped_storage().data_ptr() not in known
 
 
 def scattered_tensors(live: Mapping[str, torch.Tensor]) -> list[str]:

@@ -32,8 +32,9 @@ class HostMemory:
             done += count
 
     def free(self) -> None:
-        """Give it back. No copy from it may still be on its way."""
+        """Give it back, once copies that are on their way from it have arrived."""
         if self.pinned:
+            torch.cuda.synchronize()
             torch.cuda.cudart().cudaHostUnregister(self.block.data_ptr())
             self.pinned = False
         self.block = torch.empty(0, dtype=torch.uint8)

@@ -17,7 +17,7 @@ from workers.weights.cpu_layers import layers_not_reached, repack_tied_layers
 from workers.weights.extension import WeightsExtension
 from workers.weights.host_copy import HostCopy
 from workers.weights.host_store import HostStore
-from workers.weights.image import KernelImage, in_memory_order, live_tensors, loose_tensors, scattered_tensors
+from workers.weights.image import KernelImage, in_memory_order, live_tensors, loose_values, scattered_tensors
 
 
 class ScriptedWorker(WeightsExtension):
@@ -156,13 +156,39 @@ def test_an_image_of_other_shapes_is_refused_before_anything_is_copied(model: to
 
 
 def test_what_an_image_would_miss_is_named(model: torch.nn.Module) -> None:
-    assert loose_tensors(model) == []
+    assert loose_values(model) == []
     layer = model.get_submodule("1")
     layer.view_of_weight = layer.weight.view(-1) if layer.weight.is_contiguous() else layer.weight.t()
     layer.kv_cache = torch.ones(4)
-    assert loose_tensors(model) == []
+    assert loose_values(model) == []
     layer.absorbed = torch.ones(4)
-    assert loose_tensors(model) == ["1.absorbed"]
+    assert loose_values(model) == ["1.absorbed"]
+
+
+def test_what_every_engine_of_vllm_keeps_beside_its_weights_is_not_missed(model: torch.nn.Module) -> None:
+    """By the names that vLLM gives them: scales of attention that are 1, and slots of adapters."""
+    layer = model.get_submodule("1")
+    layer._k_scale_cpu, layer._v_scale_cpu = torch.tensor(1.0), torch.tensor(1.0)
+    layer._k_scale_float, layer._o_scale_float = 1.0, None
+    layer.lora_a_stacked = torch.ones(4)
+    assert loose_values(model) == []
+
+
+def test_a_checkpoint_with_scales_of_its_own_for_attention_gets_no_image(model: torch.nn.Module) -> None:
+    model.get_submodule("0")._k_scale_float = 0.5
+    assert loose_values(model) == ["0._k_scale_float"]
+
+
+def test_an_image_comes_back_into_a_buffer_that_a_forward_pass_has_made(model: torch.nn.Module) -> None:
+    """As the rotary cache may be, which is cast where it is first used."""
+    layer = model.get_submodule("0")
+    with torch.inference_mode():
+        layer.scale = torch.tensor(3.0)
+    image = KernelImage(live_tensors(model), pin=False)
+    with torch.inference_mode():
+        layer.scale.fill_(7.0)
+    image.install(live_tensors(model))
+    assert layer.scale.item() == 3.0
 
 
 def test_after_its_first_time_a_checkpoint_is_held_as_what_the_kernels_read(
