@@ -5,7 +5,7 @@ ROWS ?= 100
 
 .DEFAULT_GOAL := help
 .PHONY: help venv serve test check unit engine lock reference router adapters screenshots clean
-.PHONY: bench-gateway bench-composition bench-router bench-robustness bench-swap bench-many-experts bench-simulation bench-aggregators bench-plan-quality
+.PHONY: bench-gateway bench-composition bench-router bench-robustness bench-swap bench-swap-gpu bench-many-experts bench-simulation bench-aggregators bench-plan-quality
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -55,6 +55,9 @@ bench-robustness: venv  ## whether a prompt keeps its category in other words, a
 
 bench-swap: venv  ## what it costs to change experts, as a table
 	@$(PY) -m benchmarks.swap
+
+bench-swap-gpu:  ## the same on a GPU; PY=... is the Python where `.[gpu]` is installed
+	@$(PY) -m benchmarks.swap_gpu
 
 bench-many-experts: venv  ## twelve experts with room for one, under both policies, as a table
 	@$(PY) -m benchmarks.many_experts

@@ -79,6 +79,7 @@ class LlamaShape:
 
 
 SHAPES = {
+    "135m": LlamaShape(layers=30, hidden=576, inner=1536, heads=9, keys=192),
     "1b": LlamaShape(layers=16, hidden=2048, inner=8192, heads=32, keys=512),
     "3b": LlamaShape(layers=28, hidden=3072, inner=8192, heads=24, keys=1024),
     "8b": LlamaShape(layers=32, hidden=4096, inner=14336, heads=32, keys=1024),

@@ -1,9 +1,9 @@
-"""What it costs to change experts: `python -m benchmarks.swap [--experts N] [--rounds N] [--gpu SHAPE] [--json]`.
+"""What it costs to change experts: `python -m benchmarks.swap [--experts N] [--rounds N] [--json]`.
 
 Real vLLM on this machine's CPU, and full-weight experts of one family, made by merging the adapters that ship into
 their base. Each expert is started in a process of its own, which is timed and gives the answers to compare with; then
 one engine is turned from each into the next, from disk and from host memory, in turns. Every change is verified as the
-worker does it, and its answers are compared. With --gpu, on a machine that has one: `benchmarks.swap_gpu`.
+worker does it, and its answers are compared. On a GPU: `benchmarks.swap_gpu`.
 Out: a table (or JSON) with median and 95th percentile, bytes a second beside the rate at which this machine copies
 memory, and for each target of the project whether it holds. Exit 0 where all was measured, 1 where not.
 """
@@ -23,7 +23,6 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from benchmarks import swap_gpu
 from benchmarks.machine import describe_machine
 from benchmarks.merged_experts import MOST, MergedExpert, base_directory, merged_experts
 from benchmarks.programs import say
@@ -139,16 +138,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.swap", description=__doc__)
     parser.add_argument("--experts", type=int, default=3, choices=range(2, MOST + 1), metavar=f"2..{MOST}")
     parser.add_argument("--rounds", type=int, default=10, help="of changing to each expert from each tier")
-    parser.add_argument("--gpu", choices=tuple(swap_gpu.SHAPES), help="a model of this shape on a GPU instead")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     given = parser.parse_args(arguments)
     logging.getLogger("coe.engine").setLevel(logging.CRITICAL)  # why an engine did not start is in its error
-    errors = (WorkerError, SwapError, OSError)
-    if given.gpu:
-        shown = swap_gpu.as_json if given.json else swap_gpu.as_markdown
-        return run(lambda: swap_gpu.measure(given.gpu, given.rounds, cache_directory()), shown, errors)
     show = as_json if given.json else as_markdown
-    return run(lambda: measure(given.experts, given.rounds, cache_directory()), show, errors)
+    return run(lambda: measure(given.experts, given.rounds, cache_directory()), show, (WorkerError, SwapError, OSError))
 
 
 if __name__ == "__main__":

