@@ -81,6 +81,7 @@ class EngineSleep:
                 await self._wake_fully([("tags", "kv_cache")])
             else:
                 await self._wake_fully([])
+                await self._control.call_workers("coe_weights_woken", timeout_s=_WAKE_S)
         except EngineRefusedError as error:
             raise WeightsMismatchError(f"the engine did not wake ({error}): it is started again") from error
         await self._slot.verify(name, checkpoint)

@@ -39,7 +39,7 @@ def sleeper(slot: WeightSlot, device: Device = "gpu") -> EngineSleep:
     return EngineSleep(slot._control._session, ENGINE_URL, slot, device=device)
 
 
-async def test_level_1_sleeps_when_requests_have_ended_and_wakes_verified(
+async def test_level_1_sleeps_when_requests_have_ended_and_wakes_verified_with_its_host_memory_given_back(
     engine: ScriptedWeights, slot: WeightSlot, base: Path
 ) -> None:
     engine_sleep = sleeper(slot)
@@ -48,7 +48,7 @@ async def test_level_1_sleeps_when_requests_have_ended_and_wakes_verified(
     assert engine_sleep.asleep == 1
     engine.calls.clear()
     await engine_sleep.wake("base", base)
-    assert engine.calls == ["wake", "resume", "reset", "complete"]
+    assert engine.calls == ["wake", "resume", "woken", "reset", "complete"]
     assert engine_sleep.asleep is None
     assert slot.resident == "base"
 

@@ -89,6 +89,9 @@ class ScriptedWeights:
     async def _drop(self, _: web.Request, name: str) -> dict[str, object]:
         return {"bytes": self.copies.pop(name, (None, 0))[1]}
 
+    async def _woken(self, _: web.Request) -> dict[str, object]:
+        return {"given_back": True}
+
     async def _replace(self, request: web.Request, name: str, folder: str, source: str) -> Any:
         fault, self.fault = self.fault, None
         self.mixed = fault == "mixes" or (fault == "host only" and source == "host")
