@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import time
@@ -120,7 +121,7 @@ def measure(shape: LlamaShape, rounds: int, device: torch.device, *, block: int 
         link=link,
         plain_link=plain_link,
         install_s=median,
-        install_p95_s=sorted(times)[int(0.95 * (len(times) - 1))],
+        install_p95_s=sorted(times)[math.ceil(0.95 * len(times)) - 1],
         share_of_link=nbytes / median / link,
         taking_s=statistics.median(taken),
         extra_bytes=extra,

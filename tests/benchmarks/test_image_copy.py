@@ -16,6 +16,7 @@ def test_all_bytes_of_the_shape_are_copied_and_none_beside_them() -> None:
     assert found.nbytes == 2 * sum(torch.Size(size).numel() for _, size in SMALL.checkpoint())
     assert found.tensors == 2 * 6 + 3
     assert found.extra_bytes == 0
+    assert found.install_s <= found.install_p95_s
     assert not found.pinned
     assert found.share_of_link == pytest.approx(found.nbytes / found.install_s / found.link)
 

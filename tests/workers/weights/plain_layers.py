@@ -14,7 +14,7 @@ vllm_layers.check_cpu_sgl_kernel = lambda n, k, dtype: False
 
 
 class PlainWeightsExtension(WeightsExtension):
-    def coe_weights_fetch(self, name: str, folder: str) -> dict[str, object]:
+    def coe_weights_held(self) -> dict[str, object]:  # what a slot asks for first
         if not hasattr(self, "_coe_weights_store"):
             self._coe_weights_store = HostStore(self.device, keep_images=True)
-        return super().coe_weights_fetch(name, folder)
+        return super().coe_weights_held()
