@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from benchmarks.programs import say
-from coe.service import StopRequestedError, stop_on_signals
+from coe.stop_signals import StopRequestedError, stop_on_signals
 
 Report = TypeVar("Report")
 

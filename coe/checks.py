@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from coe.config.problem import Problem
 from coe.config.specs import absolute_source
 from coe.plan.loading import load_planner
 from coe.routing import load_routing
-from coe.runtime import cache_directory
+from coe.runtime import RAY_ADDRESS, cache_directory
 from workers.errors import SourceError
 from workers.sources import check
 
@@ -41,6 +42,11 @@ def _problems(loaded: LoadedConfig) -> Iterator[Problem]:
         device = next(iter(config.workers.values())).device
         remedy = "`make venv` installs it" if device == "cpu" else "install `coe[gpu]`"
         yield Problem(("models",), f"vLLM is not installed here; {remedy}.")
+    if config.cluster is None and RAY_ADDRESS not in os.environ:
+        for group, worker in config.workers.items():
+            if worker.nodes:
+                message = "no other machine can take part; add the section `cluster` (docs/cluster.md)."
+                yield Problem(("workers", group, "nodes"), message)
     if config.logs.file and not Path(loaded.path(config.logs.file)).parent.is_dir():
         yield Problem(("logs", "file"), "its folder does not exist; make it, or name another file.")
 

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import ray
 from ray import serve
@@ -23,7 +24,7 @@ from coe.handles import AskedWorkers, ControlledWorkers, RemoteRouter
 from coe.live_router import LiveRouter
 from coe.report_publisher import ReportPublisher
 from coe.routing import Routed, RouterCard, load_routing
-from coe.runtime import Runtime
+from coe.runtime import Runtime, cache_directory, node_paths
 from coe.store.client import open_redis
 from coe.store.directory import RedisDirectory
 from coe.store.swaps import SwapLog
@@ -57,12 +58,12 @@ def build_application(setup: Setup) -> serve.Application:
             num_replicas=worker.replicas,
             max_ongoing_requests=UNLIMITED,
             graceful_shutdown_timeout_s=SHUTDOWN_S,
-            ray_actor_options=_resources(setup, group),
+            **_placement(setup, group),
         )
         .bind(setup, group)
         for group, worker in config.workers.items()
     }
-    light = {"num_cpus": 0.01, "runtime_env": {}}
+    light = {"num_cpus": 0.01, "runtime_env": {}, "resources": _on_head(setup)}
     remote_router = config.router.placement == "deployment"
     router = (
         serve.deployment(RouterDeployment)
@@ -88,7 +89,16 @@ def worker_deployment_name(group: str) -> str:
     return f"ExpertWorker-{group}"
 
 
-def _resources(setup: Setup, group: str) -> dict[str, object]:
+def _placement(setup: Setup, group: str) -> dict[str, Any]:
+    """Where Ray starts the workers of a group, as options of their deployment."""
+    worker = setup.loaded.config.workers[group]
+    labels = {"label_selector": worker.nodes} if worker.nodes else {}
+    actor = {"ray_actor_options": {**_resources(setup, group), **labels}}
+    # A CPU worker sets no cores aside, so without a limit Ray would put all of them on one node.
+    return {**actor, "max_replicas_per_node": 1} if worker.nodes and worker.device == "cpu" else actor
+
+
+def _resources(setup: Setup, group: str) -> dict[str, float]:
     """What Ray sets aside for one worker. A CPU worker shares the cores with the rest of the service."""
     config = setup.loaded.config
     if config.workers[group].device == "cpu":
@@ -97,12 +107,17 @@ def _resources(setup: Setup, group: str) -> dict[str, object]:
     return {"num_cpus": 1, "num_gpus": max(config.models[name].tensor_parallel for name in models)}
 
 
+def _on_head(setup: Setup) -> dict[str, float]:
+    """Keeps gateways and router on the machine of `coe serve`, where their files are and the API's port is."""
+    return {"node:__internal_head__": 0.001} if setup.runtime.head else {}
+
+
 class GatewayDeployment:
     """Hosts the gateway's ASGI application and what it keeps fresh in the background."""
 
     def __init__(self, setup: Setup, workers: dict[str, DeploymentHandle], router: DeploymentHandle | None) -> None:
         config = setup.loaded.config
-        configure_logs(setup.runtime.log_file, config.logs.level, "gateway")
+        configure_logs(node_paths(setup.runtime).log_file, config.logs.level, "gateway")
         live_router = None if router else _live_router(setup)
         control = ControlledWorkers({group: (handle, config.experts_of(group)) for group, handle in workers.items()})
         self._gateway = assemble_gateway(
@@ -131,12 +146,13 @@ class WorkerDeployment:
     async def __init__(self, setup: Setup, group: str) -> None:  # type: ignore[misc]  # Serve awaits constructors
         config = setup.loaded.config
         runtime = setup.runtime
-        configure_logs(runtime.log_file, config.logs.level, "worker")
+        paths = node_paths(runtime)
+        configure_logs(paths.log_file, config.logs.level, "worker")
         redis, namespace = open_redis(runtime.redis_url), config.redis.namespace
         self._publisher = ReportPublisher(RedisDirectory(redis, namespace), SwapLog(redis, namespace))
         host = "127.0.0.1" if runtime.local else ray.util.get_node_ip_address()
         worker_id = f"{group}-{serve.get_replica_context().rank.rank}"
-        spec = worker_spec(setup.loaded, group, runtime, host)
+        spec = worker_spec(setup.loaded, group, paths, host=host, token=runtime.token)
         self._worker = ExpertWorker(spec, worker_id=worker_id, on_report=self._publisher.publish)
         await self._worker.start()
 
@@ -178,7 +194,7 @@ class RouterDeployment:
     """Hosts the router in a process of its own, for encoders too heavy for the gateway's."""
 
     def __init__(self, setup: Setup) -> None:
-        configure_logs(setup.runtime.log_file, setup.loaded.config.logs.level, "router")
+        configure_logs(node_paths(setup.runtime).log_file, setup.loaded.config.logs.level, "router")
         self._router = _live_router(setup)
         self._background = [asyncio.get_running_loop().create_task(self._router.keep_current())]
 
@@ -200,7 +216,7 @@ class RouterDeployment:
 
 def _live_router(setup: Setup) -> LiveRouter:
     loaded = setup.loaded
-    return LiveRouter(loaded.path(loaded.config.router.path), partial(load_routing, loaded, setup.runtime.cache_dir))
+    return LiveRouter(loaded.path(loaded.config.router.path), partial(load_routing, loaded, cache_directory()))
 
 
 def _raise_ended(tasks: list[asyncio.Task[None]]) -> None:

@@ -12,7 +12,6 @@ import logging
 import os
 import secrets
 import shutil
-import signal
 import socket
 import sys
 import tempfile
@@ -20,30 +19,25 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import httpx
 import orjson
 
+from coe.cluster_nodes import GroupWatch
 from coe.config.load import LoadedConfig
+from coe.config.models import ClusterConfig
 from coe.config.problem import Problem
 from coe.errors import StartupError
-from coe.haproxy import unspliced_haproxy
-from coe.runtime import Runtime, cache_directory
+from coe.ray_cluster import start_ray
+from coe.ray_node import RayNode
+from coe.runtime import RAY_ADDRESS, Runtime, cache_directory
+from coe.stop_signals import StopRequestedError, catch_stop_signals
 from coe.store.embedded import EmbeddedRedis
 from coe.telemetry.follow import LogFollower
-from coe.telemetry.metrics import MULTIPROC_VARIABLE
 from workers.spec import WorkerReport
 
-RAY_ADDRESS = "RAY_ADDRESS"
-RAY_TOKEN = Path("~/.ray/auth_token")
 POLL_S = 0.5
 WATCH_S = 1.0
-REPLICA_PORTS = 200
-
-
-class StopRequestedError(Exception):
-    """Ctrl-C or SIGTERM: raised in the main thread wherever it is, to unwind what was started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +61,10 @@ class Service:
         self._on_stage = on_stage
         self._stages: list[Stage] = []
         self._redis: EmbeddedRedis | None = None
+        self._head: RayNode | None = None
+        self._cluster = loaded.config.cluster or ClusterConfig()
+        groups = {name: group.nodes for name, group in loaded.config.workers.items()}
+        self._groups = GroupWatch(groups, on_stage)
 
     @property
     def url(self) -> str:
@@ -87,22 +85,29 @@ class Service:
             StartupError: the service cannot start; everything that was started is down again.
         """
         with contextlib.ExitStack() as stack:
-            self._refuse_used_port()
+            self._refuse_used_ports()
             runtime = self._enter_runtime(stack)
             with self._stage("Ray"):
-                _start_ray(stack, runtime)
-                _catch_stop_signals()  # Ray has put its own handlers in their place
+                self._head = start_ray(stack, runtime, self._loaded.config.cluster, self._on_stage)
+                catch_stop_signals()  # Ray has put its own handlers in their place
             self._refuse_unreachable_redis()
             with self._stage("gateway and router"):
                 self._start_graph(stack, runtime)
             with self._stage("engines"):
-                reports = self._wait_for_experts()
+                reports = self._wait_for_experts(runtime)
             yield reports
 
     def watch(self) -> None:
-        """Keeps what this process itself started alive; returns only by a signal's exception."""
+        """Keeps what this process itself started alive; returns only by a signal's exception.
+
+        Raises:
+            StartupError: Ray ended, and the service with it.
+        """
         while True:
             time.sleep(WATCH_S)
+            if self._head is not None and self._head.ended:
+                raise StartupError(f"Ray ended, so the service cannot go on:\n{self._head.last_words()}")
+            self._groups.look()
             if self._redis is not None and not self._redis.alive:
                 self._on_stage("the embedded Redis ended; starting it again")
                 self._redis.stop()
@@ -128,8 +133,8 @@ class Service:
             log_file=log_file,
             redis_url=redis_url,
             token=secrets.token_urlsafe(16),
-            cache_dir=cache_directory(),
-            local=RAY_ADDRESS not in os.environ,
+            local=config.cluster is None and RAY_ADDRESS not in os.environ,
+            head=config.cluster is not None and RAY_ADDRESS not in os.environ,
         )
 
     def _log_file(self) -> Path:
@@ -154,10 +159,22 @@ class Service:
         quiet = {"enable_access_log": False, "log_level": "WARNING"}
         serve.start(http_options={"host": config.server.host, "port": config.server.port}, logging_config=quiet)
         application = build_application(Setup(self._loaded, runtime))
-        try:
-            serve.run(application, name=APPLICATION, route_prefix="/", logging_config=quiet)
-        except RuntimeError as error:
-            raise StartupError(f"The graph did not start: {error}\nThe log is {runtime.log_file}.") from error
+        target = serve.RunTarget(application, name=APPLICATION, route_prefix="/", logging_config=quiet)
+        # Not until all runs: workers may have to wait for their machines, and the gateways tell how it goes.
+        serve.run_many([target], wait_for_applications_running=False)
+        while not self._gateways_run(runtime):
+            time.sleep(POLL_S)
+
+    def _gateways_run(self, runtime: Runtime) -> bool:
+        from ray import serve  # noqa: PLC0415  # Ray Serve reads its settings from the environment when imported
+
+        from coe.graph import APPLICATION, GATEWAY  # noqa: PLC0415  # imports Ray Serve
+
+        application = serve.status().applications[APPLICATION]
+        if application.status == "DEPLOY_FAILED":
+            raise StartupError(f"The graph did not start: {application.message}\nThe log is {runtime.log_file}.")
+        gateways = application.deployments.get(GATEWAY)
+        return gateways is not None and gateways.status == "HEALTHY"
 
     def _stop_graph(self) -> None:
         logging.getLogger("ray.serve").setLevel(logging.CRITICAL)  # its handles complain when their loop ends
@@ -181,23 +198,27 @@ class Service:
         self._on_stage("stopping workers, gateways and Ray")
         await serve.shutdown_async()
 
-    def _wait_for_experts(self) -> list[WorkerReport]:
+    def _wait_for_experts(self, runtime: Runtime) -> list[WorkerReport]:
         """Polls the gateway until no expert is loading. Engines have deadlines of their own, so this ends."""
         wanted = set(self._loaded.config.experts)
+        deadline = time.monotonic() + self._cluster.wait_s
         seen: dict[str, str] = {}
         while True:
+            missing = self._groups.look()
+            self._gateways_run(runtime)  # raises where a worker cannot be made
             reports = self._reports()
             states = {expert.name: expert for report in reports for expert in report.experts}
             for name, expert in states.items():
                 if seen.get(name) != expert.state:
                     seen[name] = expert.state
                     self._on_stage(f"expert {name}: {expert.state}{f' ({expert.error})' if expert.error else ''}")
-            settled = wanted <= states.keys() and all(expert.state != "loading" for expert in states.values())
-            if settled and any(expert.state == "ready" for expert in states.values()):
-                return reports
-            if settled:
+            settled = all(expert.state != "loading" for expert in states.values())
+            everyone = wanted <= states.keys() or (missing and time.monotonic() > deadline)
+            if settled and everyone:
+                if any(expert.state == "ready" for expert in states.values()):
+                    return reports
                 errors = sorted({expert.error or expert.state for expert in states.values()})
-                raise StartupError("No expert can answer:\n" + "\n".join(errors))
+                raise StartupError("\n".join(["No expert can answer:", *errors, *map(self._groups.remedy, missing)]))
             time.sleep(POLL_S)
 
     def _reports(self) -> list[WorkerReport]:
@@ -208,17 +229,21 @@ class Service:
             return []
         return [WorkerReport.from_json(orjson.dumps(report)) for report in found.json()]
 
-    def _refuse_used_port(self) -> None:
-        server = self._loaded.config.server
+    def _refuse_used_ports(self) -> None:
+        server, cluster = self._loaded.config.server, self._loaded.config.cluster
+        self._refuse_used_port("server", server.host, server.port)
+        if cluster is not None and RAY_ADDRESS not in os.environ:
+            self._refuse_used_port("cluster", cluster.host or "", cluster.port)
+
+    def _refuse_used_port(self, section: str, host: str, port: int) -> None:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((server.host, server.port))
+                probe.bind((host, port))
             except OSError as error:
-                remedy = "stop what listens there, or set `server.port` (or COE_SERVER__PORT) to another."
-                problem = Problem(
-                    ("server", "port"), f"cannot listen on {server.host}:{server.port}: {error.strerror}; {remedy}"
-                )
+                setting = f"`{section}.port` (or COE_{section.upper()}__PORT)"
+                remedy = f"stop what listens there, or set {setting} to another."
+                problem = Problem((section, "port"), f"cannot listen on {host}:{port}: {error.strerror}; {remedy}")
                 raise StartupError(str(self._loaded.error([problem]))) from error
 
     def _refuse_unreachable_redis(self) -> None:
@@ -234,88 +259,3 @@ class Service:
         started = time.monotonic()
         yield
         self._stages.append(Stage(name, time.monotonic() - started))
-
-
-def _start_ray(stack: contextlib.ExitStack, runtime: Runtime) -> None:
-    """A Ray of our own on this machine, or the cluster that RAY_ADDRESS names."""
-    variables = _ray_variables(runtime)
-    os.environ.update(variables)
-    if not runtime.local and RAY_TOKEN.expanduser().exists():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")  # what `ray start` does by default, and a driver does not
-    import ray  # noqa: PLC0415  # reads the variables when imported
-
-    stack.callback(ray.shutdown)
-    if runtime.local:
-        temporary = str(runtime.run_dir / "ray")
-        ray.init(
-            address="local", include_dashboard=False, log_to_driver=False, logging_level="error", _temp_dir=temporary
-        )
-        return
-    try:
-        ray.init(log_to_driver=False, logging_level="error", runtime_env={"env_vars": variables})
-    except ConnectionError as error:
-        raise StartupError(
-            f"No Ray cluster answers at {RAY_ADDRESS}={os.environ[RAY_ADDRESS]}: {error}. Where it asks for a token, "
-            "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH."
-        ) from error
-
-
-def _ray_variables(runtime: Runtime) -> dict[str, str]:
-    """Ray Serve's fast HTTP path, with every file and port of HAProxy private to this service."""
-    metrics = runtime.run_dir / "metrics"
-    metrics.mkdir()
-    haproxy = runtime.run_dir / "haproxy"
-    # On a cluster every node starts its own, from a path that is there.
-    unspliced = unspliced_haproxy(runtime.run_dir) if runtime.local else None
-    first_replica_port = _free_port()  # two services that count from Ray's own first port reach each other's gateways
-    return {
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.1",
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
-        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),
-        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first_replica_port),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(min(first_replica_port + REPLICA_PORTS, 65535)),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(_free_port()),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(_free_port()),
-        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
-        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
-        **({"RAY_SERVE_HAPROXY_BINARY_PATH": str(unspliced)} if unspliced else {}),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        # Ray would kill the engines' reapers before they have ended the engines.
-        "RAY_kill_child_processes_on_worker_exit": "0",
-        MULTIPROC_VARIABLE: str(metrics),
-    }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-@contextlib.contextmanager
-def stop_on_signals() -> Iterator[None]:
-    """Ctrl-C and SIGTERM raise StopRequestedError inside this block."""
-    previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-    _catch_stop_signals()
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _catch_stop_signals() -> None:
-    for number in STOP_SIGNALS:
-        signal.signal(number, _stop)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # the shape of a signal handler
-    raise StopRequestedError(signal.Signals(number).name)

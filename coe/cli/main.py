@@ -18,6 +18,7 @@ from coe.cli.discover import discover
 from coe.cli.eval_plan import eval_plan
 from coe.cli.eval_router import eval_router
 from coe.cli.feedback import feedback
+from coe.cli.join import join
 from coe.cli.load import load, pin, unload, unpin
 from coe.cli.make_trace import make_trace
 from coe.cli.plan_placement import plan_placement
@@ -45,6 +46,7 @@ app = typer.Typer(
 
 SERVICE, ROUTER, EXPERTS, MEMORY, PLANS = "Service", "Router", "Experts", "Expert memory", "Plans"
 app.command("serve", rich_help_panel=SERVICE)(serve)
+app.command("join", rich_help_panel=SERVICE)(join)
 app.command("check", rich_help_panel=SERVICE)(check)
 app.command("prepare", rich_help_panel=SERVICE)(prepare)
 app.command("ps", rich_help_panel=SERVICE)(ps)

@@ -27,8 +27,9 @@ SHUTDOWN_S = 60.0
 def serve(config: ConfigArgument = DEFAULT_CONFIG) -> None:
     """Serve the experts of CONFIG behind one OpenAI-compatible endpoint.
 
-    Starts a Ray of its own, or joins the cluster that RAY_ADDRESS names. Ctrl-C and SIGTERM let running requests
-    finish and stop every process that was started; a second one cuts the requests off.
+    Starts a Ray of its own, which other machines may join (`coe join`) where CONFIG has a section `cluster`, or joins
+    the cluster that RAY_ADDRESS names. Ctrl-C and SIGTERM let running requests finish and stop every process that was
+    started; a second one cuts the requests off.
     """
     if os.environ.pop(UNDER_REAPER, None):
         _run(config)
@@ -58,7 +59,8 @@ def _run(config: Path) -> None:
     from coe.checks import check_service
     from coe.cli.prepare import prepare_models
     from coe.config.load import load_config
-    from coe.service import Service, StopRequestedError, stop_on_signals
+    from coe.service import Service
+    from coe.stop_signals import StopRequestedError, stop_on_signals
 
     started = time.monotonic()
 

@@ -5,12 +5,18 @@ Every key is documented here once; the JSON schema for editors and the reference
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 """Names of experts, models, worker groups: short and safe in headers, URLs and file names."""
+
+
+LABEL = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")
+Label = Annotated[str, Field(pattern=LABEL.pattern)]
+"""Keys and values of nodes' labels, as Ray takes them."""
 
 
 class Section(BaseModel):
@@ -194,6 +200,9 @@ class WorkerConfig(Section):
     queue_timeout_s: float = Field(120.0, gt=0)
     """How long a request may wait for its turn before it is refused with 503."""
     memory: MemoryConfig = MemoryConfig()
+    nodes: dict[Label, Label] = Field(default_factory=dict)
+    """Labels that a machine must have to get workers of this group (`coe join HEAD --label KEY=VALUE`); any machine
+    where empty. Where labels are given, each machine gets at most one CPU worker of the group."""
 
 
 PlanKind = Literal["self-moa", "moa", "self-moa-seq", "cascade", "vote", "best-of-n"]
@@ -263,6 +272,20 @@ class RedisConfig(Section):
     """Prefix of all keys, so that several services can share one server."""
 
 
+class ClusterConfig(Section):
+    """Lets other machines take part: `coe join HEAD` on each of them. Needs a `redis.url` that all of them reach."""
+
+    port: int = Field(6379, ge=1024, le=65535)
+    """Port at which they join this one, the head. With RAY_ADDRESS set, that cluster is joined instead."""
+    host: str | None = None
+    """Address of this machine at which the others reach it; found out where absent."""
+    labels: dict[Label, Label] = Field(default_factory=dict)
+    """Labels of this machine, for `workers.*.nodes`."""
+    wait_s: float = Field(600.0, ge=0)
+    """How long the start waits for machines that worker groups ask for; then it goes on without them, or fails where no
+    expert can answer."""
+
+
 class CacheConfig(Section):
     mode: Literal["off", "greedy", "always"] = "off"
     """Exact-match response cache: `greedy` keeps answers asked with temperature 0, `always` sampled ones too.
@@ -293,6 +316,8 @@ class Config(Section):
     workers: dict[Name, WorkerConfig] = Field(min_length=1)
     plans: dict[Name, PlanConfig] = Field(default_factory=dict)
     redis: RedisConfig = RedisConfig()
+    cluster: ClusterConfig | None = None
+    """Where absent, everything runs on this machine and nothing but the API listens to others."""
     cache: CacheConfig = CacheConfig()
     logs: LogConfig = LogConfig()
 

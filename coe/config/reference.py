@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from coe.config.models import (
     CacheConfig,
+    ClusterConfig,
     Config,
     DecisionLogConfig,
     DriftConfig,
@@ -39,6 +40,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "workers.GROUP.memory": MemoryConfig,
     "plans.NAME": PlanConfig,
     "redis": RedisConfig,
+    "cluster": ClusterConfig,
     "cache": CacheConfig,
     "logs": LogConfig,
 }

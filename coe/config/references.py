@@ -29,8 +29,14 @@ def _problems(config: Config) -> Iterator[Problem]:
                 yield Problem(("workers", group, "experts", index), unknown_name("expert", name, config.experts))
             if name in names[:index]:
                 yield Problem(("workers", group, "experts", index), f"`{name}` is already in this list; name it once.")
+    yield from _cluster_problems(config)
     yield from memory_problems(config)
     yield from plan_problems(config)
+
+
+def _cluster_problems(config: Config) -> Iterator[Problem]:
+    if config.cluster is not None and (config.redis.url is None or config.redis.url.startswith("unix:")):
+        yield Problem(("redis", "url"), "a cluster needs a Redis that all its machines reach: `redis://HOST:PORT/DB`.")
 
 
 def _model_problems(config: Config) -> Iterator[Problem]:

@@ -8,15 +8,23 @@ import orjson
 
 from coe.config.load import LoadedConfig
 from coe.config.models import ExpertConfig, MemoryConfig, ModelConfig, SamplingConfig
-from coe.runtime import Runtime
+from coe.runtime import NodePaths
 from workers.spec import ExpertSpec, MemorySpec, ModelSpec, Sampling, WorkerSpec
 
 PATH_SCHEME = "path:"
 GIB = 2**30
 
 
-def worker_spec(loaded: LoadedConfig, group: str, runtime: Runtime, host: str) -> WorkerSpec:
-    """What the workers of one group are to serve."""
+def worker_spec(loaded: LoadedConfig, group: str, paths: NodePaths, *, host: str, token: str) -> WorkerSpec:
+    """What a worker of a group is to serve.
+
+    Args:
+        loaded: the service's configuration.
+        group: key of `workers`.
+        paths: of the machine that the worker is on.
+        host: its address for the gateways.
+        token: secret that its data port demands.
+    """
     config = loaded.config
     worker = config.workers[group]
     names = config.experts_of(group)
@@ -26,10 +34,10 @@ def worker_spec(loaded: LoadedConfig, group: str, runtime: Runtime, host: str) -
         device=worker.device,
         models=tuple(_model_spec(loaded, name, config.models[name]) for name in models),
         experts=tuple(_expert_spec(loaded, name, config.experts[name]) for name in names),
-        cache_dir=runtime.cache_dir,
-        run_dir=runtime.run_dir,
+        cache_dir=paths.cache_dir,
+        run_dir=paths.run_dir,
         host=host,
-        token=runtime.token,
+        token=token,
         max_running=worker.max_running,
         max_queued=worker.max_queued,
         queue_timeout_s=worker.queue_timeout_s,

@@ -34,6 +34,7 @@ from coe.gateway.memory_pages import MemoryPages
 from coe.gateway.observer import DecisionObserver
 from coe.gateway.pages import ExpertCard, Pages
 from coe.gateway.router_page import RouterPage
+from coe.gateway.worker_sockets import watched_socket
 from coe.plan.cached_expert import CachedExpert
 from coe.plan.executor import Executor
 from coe.plan.expert import Answer
@@ -131,7 +132,7 @@ def _experts(loaded: LoadedConfig, runtime: Runtime, fleet: Fleet, redis: Redis)
     config = loaded.config
     cache = ResponseCache(redis, config.redis.namespace, config.cache.ttl_s, config.cache.max_answer_kb * 1024)
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),
+        connector=aiohttp.TCPConnector(limit=0, socket_factory=watched_socket),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=2.0),
         auto_decompress=False,
     )

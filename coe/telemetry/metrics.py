@@ -18,6 +18,8 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from workers.spec import WorkerReport
 
 MULTIPROC_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+if MULTIPROC_VARIABLE in os.environ:  # metrics open files in it when they are made, on whichever machine this is
+    Path(os.environ[MULTIPROC_VARIABLE]).mkdir(parents=True, exist_ok=True)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 ROUTE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)

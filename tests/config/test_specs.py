@@ -5,26 +5,19 @@ import pytest
 
 from coe.config.load import LoadedConfig
 from coe.config.specs import absolute_source, expert_fingerprint, worker_spec
-from coe.runtime import Runtime, cache_directory
+from coe.runtime import NodePaths, cache_directory
 from workers.spec import Sampling
 
 Load = Callable[..., LoadedConfig]
 
 
 @pytest.fixture
-def runtime(tmp_path: Path) -> Runtime:
-    return Runtime(
-        run_dir=tmp_path / "run",
-        log_file=tmp_path / "log",
-        redis_url="redis://x",
-        token="t",
-        cache_dir=tmp_path / "cache",
-        local=True,
-    )
+def paths(tmp_path: Path) -> NodePaths:
+    return NodePaths(run_dir=tmp_path / "run", log_file=tmp_path / "log", cache_dir=tmp_path / "cache")
 
 
 def test_a_worker_is_told_its_groups_experts_and_their_models_alone(
-    load: Load, runtime: Runtime, tmp_path: Path
+    load: Load, paths: NodePaths, tmp_path: Path
 ) -> None:
     loaded = load(
         "device: cpu",
@@ -35,7 +28,7 @@ def test_a_worker_is_told_its_groups_experts_and_their_models_alone(
         COE_EXPERTS__POET__ADAPTER="path:adapters/poet",
         COE_EXPERTS__POET__LOAD="request",
     )
-    spec = worker_spec(loaded, "local-1", runtime, "127.0.0.1")
+    spec = worker_spec(loaded, "local-1", paths, host="127.0.0.1", token="t")
     assert (spec.group, spec.device, spec.host, spec.token, spec.max_running) == ("local-1", "cpu", "127.0.0.1", "t", 3)
     (model,) = spec.models
     assert (model.name, model.source) == ("base", f"path:{tmp_path}/weights")

@@ -1,15 +1,24 @@
-"""A service that joins a Ray cluster instead of starting one of its own."""
+"""A service on more than one machine: its own cluster that another machine joins, and a cluster that was there before.
 
+The engines are scripted servers that the workers attach to: two real ones, on two cores, take minutes to start, and
+again for each that is started anew. Ray, Ray Serve, workers, gateways and Redis are real.
+"""
+
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
-from tests.service.running import free_port, run_service
-from tests.service.test_faults import ScriptedEngine, ask, attached_config
+from tests.service.cluster import HEAD_HOST, OTHER_HOST, TOKEN, Clients, JoinedNode, joined_node, tcp_redis
+from tests.service.running import LOCAL_CONFIG, RunningService, assert_all_gone, free_port, run_service
+from tests.service.test_faults import ScriptedEngine, ask, attached_config, stream_lines
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(300)]
 
@@ -42,3 +51,97 @@ def test_it_answers_and_leaves_the_cluster_running(ray_address: str, tmp_path: P
             assert ask(service.url, "doomed").status_code == 200
     finally:
         engine.close()
+
+
+def two_machine_config(engine: ScriptedEngine, redis_url: str, port: int) -> dict[str, object]:
+    """The same expert on a worker of the head and on one of the machine that joins."""
+    return {
+        "cluster": {"port": port, "host": HEAD_HOST, "labels": {"machine": "head"}},
+        "redis": {"url": redis_url},
+        "router": {"path": str(LOCAL_CONFIG.parent / "router"), "general": "steady"},
+        "models": {"scripted": {"url": f"http://127.0.0.1:{engine.port}", "served_name": "scripted"}},
+        "experts": {"steady": {"model": "scripted"}, "distant": {"model": "scripted"}},
+        "workers": {
+            "here": {"nodes": {"machine": "head"}, "experts": ["steady"]},
+            "there": {"nodes": {"machine": "other"}},
+        },
+    }
+
+
+def workers(service: RunningService) -> dict[str, dict[str, Any]]:
+    reports = httpx.get(f"{service.url}/v1/workers", timeout=10).json()
+    return {report["group"]: report for report in reports}
+
+
+def wait_for_workers(service: RunningService, groups: set[str], seconds: float = 120) -> dict[str, dict[str, Any]]:
+    deadline = time.monotonic() + seconds
+    while True:
+        found = workers(service)
+        ready = {name for name, report in found.items() if all(e["state"] == "ready" for e in report["experts"])}
+        if ready == groups:
+            return found
+        assert time.monotonic() < deadline, (found, "".join(service.stderr))
+        time.sleep(0.5)
+
+
+def groups_that_run(service: RunningService, streams: int) -> set[str]:
+    """Which groups' workers run requests while several streams of one expert are open."""
+    with ThreadPoolExecutor(streams) as pool:
+        asked = [pool.submit(lambda: list(stream_lines(service.url, "steady", 50))) for _ in range(streams)]
+        time.sleep(3)  # workers report at least every two seconds
+        running = {
+            group
+            for group, report in workers(service).items()
+            if any(expert["name"] == "steady" and expert["running"] for expert in report["experts"])
+        }
+        assert all(each.result()[-1] == "data: [DONE]" for each in asked)
+    return running
+
+
+def test_a_second_machine_shares_the_work_is_lost_and_comes_back(tmp_path: Path) -> None:
+    """One cluster lives through all of it, as it must: each step needs the one before."""
+    engine, port = ScriptedEngine(), free_port()
+    with (
+        tcp_redis(tmp_path) as redis_url,
+        # It is there before the head, and has to wait for it.
+        joined_node(tmp_path, port, "machine=other") as first,
+        run_service(tmp_path, two_machine_config(engine, redis_url, port), **TOKEN) as service,
+    ):
+        both_serve(service)
+        its_loss_under_load_is_told_and_the_other_goes_on(service, first)
+        with joined_node(tmp_path, port, "machine=other") as second:
+            both_serve(service)
+            it_leaves_when_told(service, second)
+    engine.close()
+
+
+def both_serve(service: RunningService) -> None:
+    found = wait_for_workers(service, {"here", "there"})
+    assert HEAD_HOST in found["here"]["url"]
+    assert OTHER_HOST in found["there"]["url"]
+    for report in found.values():
+        assert httpx.get(f"{report['url']}/report", timeout=10).status_code == 401  # without the service's token
+    assert ask(service.url, "distant").status_code == 200
+    assert groups_that_run(service, 6) == {"here", "there"}
+
+
+def its_loss_under_load_is_told_and_the_other_goes_on(service: RunningService, node: JoinedNode) -> None:
+    clients = Clients(service.url)
+    with clients.asking(6):
+        time.sleep(3)
+        node.lose()
+        wait_for_workers(service, {"here"}, 60)
+        answered = clients.outcomes["right"]
+        time.sleep(3)
+    assert not clients.strange
+    assert set(clients.outcomes) <= {"right", "worker_lost"}, clients.outcomes
+    assert clients.outcomes["right"] > answered
+    assert ask(service.url, "distant").json()["error"]["code"] == "expert_unavailable"
+
+
+def it_leaves_when_told(service: RunningService, node: JoinedNode) -> None:
+    processes = node.descendants()
+    node.process.send_signal(signal.SIGTERM)
+    assert node.process.wait(60) == 0
+    assert_all_gone(processes)
+    assert ask(service.url).status_code == 200
