@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coe.errors import InputError, StartupError
-from coe.ray_node import AUTH_REMEDY, Offer, RayNode, use_token
+from coe.ray_node import AUTH_REMEDY, Offer, RayNode, metrics_folder, use_token
 from coe.runtime import NODE_LOG, NODE_VARIABLE
 from coe.telemetry.follow import LogFollower
 from coe.telemetry.metrics import MULTIPROC_VARIABLE
@@ -82,7 +82,7 @@ def _node_folder() -> Iterator[Path]:
         os.environ |= {
             NODE_VARIABLE: str(folder),
             "TMPDIR": str(folder),
-            MULTIPROC_VARIABLE: str(folder / "metrics"),
+            MULTIPROC_VARIABLE: str(metrics_folder(folder)),
         }
         os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(LOST_S))
         follower = LogFollower(folder / NODE_LOG, "auto", sys.stderr)

@@ -12,7 +12,17 @@ from collections.abc import Callable
 from coe.config.models import ClusterConfig
 from coe.errors import StartupError
 from coe.haproxy import unspliced_haproxy
-from coe.ray_node import AUTH_REMEDY, NODE_VARIABLES, Offer, RayNode, free_port, has_token, head_arguments, use_token
+from coe.ray_node import (
+    AUTH_REMEDY,
+    NODE_VARIABLES,
+    Offer,
+    RayNode,
+    free_port,
+    has_token,
+    head_arguments,
+    metrics_folder,
+    use_token,
+)
 from coe.runtime import RAY_ADDRESS, Runtime
 from coe.telemetry.metrics import MULTIPROC_VARIABLE
 
@@ -34,7 +44,7 @@ def start_ray(
         StartupError: Ray did not start, or no cluster answers.
     """
     shared = _serve_variables(runtime)
-    metrics = {MULTIPROC_VARIABLE: str(runtime.run_dir / "metrics")}
+    metrics = {MULTIPROC_VARIABLE: str(metrics_folder(runtime.run_dir))}
     os.environ.update(shared | metrics | NODE_VARIABLES)
     if not runtime.local:
         use_token()

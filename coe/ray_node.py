@@ -71,6 +71,13 @@ def _token_file_exists() -> bool:
     return TOKEN_FILE.expanduser().is_file()
 
 
+def metrics_folder(folder: Path) -> Path:
+    """Where the processes of a node count, made before Ray is started, because Ray's own processes count there too."""
+    metrics = folder / "metrics"
+    metrics.mkdir()
+    return metrics
+
+
 def head_arguments(port: int) -> list[str]:
     """A head that other nodes may join at `port`, without a dashboard."""
     # A client port cannot be left out; it is a free one, so that several heads fit on one machine.

@@ -30,7 +30,7 @@ def join(
 ) -> None:
     """Make this machine a node of the cluster at HEAD until Ctrl-C or SIGTERM.
 
-    `coe serve` with a section `cluster` is a head. It starts the workers here whose `nodes` match this machine's labels:
+    `coe serve` with a section `cluster` is a head. It starts workers here whose `nodes` match this machine's labels:
 
         coe join 10.0.0.5 --label pool=gpu
 
