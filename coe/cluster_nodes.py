@@ -59,10 +59,10 @@ class GroupWatch:
         missing = unplaced(self._groups, self._nodes())
         for name in missing:
             if name not in self._missing:
-                self._say(f"workers {name}: no node with {self._asked(name)} yet; waiting for one")
+                self._say(f"workers {name}: no node has {self._asked(name)}; waiting for one")
         for name in self._missing:
             if name not in missing:
-                self._say(f"workers {name}: a node with {self._asked(name)} is there")
+                self._say(f"workers {name}: a node with {self._asked(name)} has joined")
         self._missing = missing
         return missing
 

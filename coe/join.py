@@ -20,6 +20,7 @@ from pathlib import Path
 from coe.errors import InputError, StartupError
 from coe.ray_node import AUTH_REMEDY, Offer, RayNode, metrics_folder, use_token
 from coe.runtime import NODE_LOG, NODE_VARIABLE
+from coe.stop_signals import StopRequestedError
 from coe.telemetry.follow import LogFollower
 from coe.telemetry.metrics import MULTIPROC_VARIABLE
 
@@ -101,6 +102,9 @@ def _live(head: Head, offer: Offer, folder: Path, say: Callable[[str], None]) ->
         while not node.ended:
             time.sleep(_POLL_S)
         say(f"lost {head}")
+    except StopRequestedError:
+        say("leaving; what runs here may end, for half a minute (press Ctrl-C again to cut it off)")
+        raise
     finally:
         node.stop()
 

@@ -50,8 +50,8 @@ def start_ray(
         use_token()
     import ray  # noqa: PLC0415  # reads the variables when imported
 
-    stack.callback(ray.shutdown)
     if runtime.local:
+        stack.callback(ray.shutdown)
         temporary = str(runtime.run_dir / "ray")
         ray.init(
             address="local", include_dashboard=False, log_to_driver=False, logging_level="error", _temp_dir=temporary
@@ -67,6 +67,7 @@ def start_ray(
         say(_invitation(address))
     else:
         shared |= metrics  # the nodes are not ours, so each is told by the driver
+    stack.callback(ray.shutdown)  # after the head was entered, so that it ends last
     try:
         ray.init(
             address=address,
@@ -81,6 +82,8 @@ def start_ray(
 
 
 def _start_head(stack: contextlib.ExitStack, runtime: Runtime, cluster: ClusterConfig, host: str) -> RayNode:
+    # The service has drained itself by then; a node's own draining would wait for the other machines.
+    os.environ.setdefault("RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "0")
     head = RayNode(head_arguments(cluster.port), Offer(labels=cluster.labels, host=host), runtime.run_dir)
     stack.callback(head.stop)
     head.start()

@@ -6,6 +6,7 @@ above it, so that nothing of Ray, of the workers on it and of their engines is l
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -15,7 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from coe.errors import StartupError
+from coe.stop_signals import StopRequestedError
 from workers.reaper import reaped
 
 TOKEN_FILE = Path("~/.ray/auth_token")
@@ -29,7 +33,8 @@ NODE_VARIABLES = {
     "RAY_kill_child_processes_on_worker_exit": "0",
 }
 START_TIMEOUT_S = 120.0
-GRACE_S = 20.0
+GRACE_S = 40.0
+"""More than the half minute in which Ray lets what runs on a node end."""
 _STARTED = b"Ray runtime started"
 _POLL_S = 0.2
 _LAST_LINES = 8
@@ -139,7 +144,14 @@ class RayNode:
         return "\n".join(lines[-_LAST_LINES:])
 
     def stop(self) -> None:
-        """Ends the node with everything on it."""
-        if self._process is not None and not self.ended:
-            self._process.terminate()
+        """Ends the node with everything on it; at once where a person asks a second time."""
+        if self._process is None or self.ended:
+            return
+        self._process.terminate()
+        try:
             self._process.wait(GRACE_S + 10)
+        except (StopRequestedError, subprocess.TimeoutExpired):
+            for process in psutil.Process(self._process.pid).children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            self._process.wait()  # its reaper has seen them all end

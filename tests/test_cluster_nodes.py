@@ -21,7 +21,7 @@ def test_what_is_missing_and_what_came_are_told_once() -> None:
     nodes.clear()
     assert watch.look() == ["cpu"]
 
-    assert [("pool=cpu" in line, "is there" in line) for line in said] == [(True, False), (True, True), (True, False)]
+    assert [("pool=cpu" in line, "has joined" in line) for line in said] == [(True, False), (True, True), (True, False)]
 
 
 def test_the_remedy_is_the_command_to_type() -> None:

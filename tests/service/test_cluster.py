@@ -141,7 +141,12 @@ def its_loss_under_load_is_told_and_the_other_goes_on(service: RunningService, n
 
 def it_leaves_when_told(service: RunningService, node: JoinedNode) -> None:
     processes = node.descendants()
+    lines = stream_lines(service.url, "distant", 50)
+    next(lines)
+
     node.process.send_signal(signal.SIGTERM)
+
+    assert list(lines)[-1] == "data: [DONE]"
     assert node.process.wait(60) == 0
     assert_all_gone(processes)
     assert ask(service.url).status_code == 200
