@@ -37,7 +37,8 @@ def _problems(loaded: LoadedConfig) -> Iterator[Problem]:
     for name, expert in config.experts.items():
         if expert.adapter and expert.load == "start" and (message := _source_problem(loaded, expert.adapter)):
             yield Problem(("experts", name, "adapter"), message)
-    starts_engines = any(model.source for model in config.models.values())
+    here = [config.experts[name].model for group in config.groups_on_head() for name in config.experts_of(group)]
+    starts_engines = any(config.models[name].source for name in here)
     if starts_engines and importlib.util.find_spec("vllm") is None:
         device = next(iter(config.workers.values())).device
         remedy = "`make venv` installs it" if device == "cpu" else "install `coe[gpu]`"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -17,11 +17,12 @@ def prepare(config: ConfigArgument = DEFAULT_CONFIG) -> None:
     """Fetch and convert the models and adapters that CONFIG names. Run again, it finds them done."""
     from coe.config.load import load_config
 
-    prepare_models(load_config(config), lambda message: typer.echo(message, err=True))
+    loaded = load_config(config)
+    prepare_models(loaded, list(loaded.config.workers), lambda message: typer.echo(message, err=True))
 
 
-def prepare_models(loaded: LoadedConfig, say: Callable[[str], None]) -> None:
-    """Resolves every source of a model or an adapter of the configuration on this machine.
+def prepare_models(loaded: LoadedConfig, groups: Sequence[str], say: Callable[[str], None]) -> None:
+    """Resolves every source of a model or an adapter of some worker groups on this machine.
 
     Raises:
         SourceError: a model cannot be had.
@@ -30,11 +31,13 @@ def prepare_models(loaded: LoadedConfig, say: Callable[[str], None]) -> None:
     from coe.runtime import cache_directory
     from workers.sources import resolve
 
-    for name, model in loaded.config.models.items():
+    experts = {name: loaded.config.experts[name] for group in groups for name in loaded.config.experts_of(group)}
+    for name in dict.fromkeys(expert.model for expert in experts.values()):
+        model = loaded.config.models[name]
         if model.source:
             directory = resolve(absolute_source(loaded, model.source), cache_directory(), say)
             say(f"model {name}: {directory}")
-    for name, expert in loaded.config.experts.items():
+    for name, expert in experts.items():
         if expert.adapter and expert.load == "start":
             _prepare_adapter(name, absolute_source(loaded, expert.adapter), say)
 

@@ -72,7 +72,7 @@ def _run(config: Path) -> None:
     service = Service(loaded, say)
     try:
         with stop_on_signals():
-            prepare_models(loaded, say)
+            prepare_models(loaded, loaded.config.groups_on_head(), say)
             with service.running():
                 timings = ", ".join(f"{stage.name} {stage.seconds:.1f} s" for stage in service.stages)
                 say(f"ready ({timings})")

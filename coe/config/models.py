@@ -330,6 +330,11 @@ class Config(Section):
         """The configured plans, and those that are always there."""
         return OWN_PLANS | self.plans
 
+    def groups_on_head(self) -> list[str]:
+        """Worker groups that may run on the machine of `coe serve`, because it has the labels that they ask for."""
+        labels = self.cluster.labels if self.cluster else {}
+        return [name for name, worker in self.workers.items() if worker.nodes.items() <= labels.items()]
+
     def experts_of(self, group: str) -> list[str]:
         """Names of the experts that a worker group holds, in the order of the file."""
         chosen = self.workers[group].experts

@@ -54,7 +54,7 @@ class JoinedNode:
 
 
 @contextmanager
-def joined_node(folder: Path, port: int, label: str) -> Iterator[JoinedNode]:
+def joined_node(folder: Path, port: int, label: str, **environment: str) -> Iterator[JoinedNode]:
     """`coe join` from the start of the block to its end."""
     log = folder / f"join-{free_port()}.log"
     options = ["--label", label, "--host", OTHER_HOST, "--cpus", "1", "--gpus", "0"]
@@ -65,7 +65,7 @@ def joined_node(folder: Path, port: int, label: str) -> Iterator[JoinedNode]:
             stderr=stderr,
             cwd=folder,
             start_new_session=True,
-            env=inherited | TOKEN,
+            env=inherited | TOKEN | environment,
         )
     node = JoinedNode(process, log)
     try:

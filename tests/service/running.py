@@ -18,6 +18,7 @@ import yaml
 
 REPOSITORY = Path(__file__).parents[2]
 LOCAL_CONFIG = REPOSITORY / "configs" / "local.yaml"
+CLUSTER_CONFIG = REPOSITORY / "configs" / "cluster.yaml"
 NEWCOMER = "newcomer"
 START_TIMEOUT_S = 420.0
 STOP_TIMEOUT_S = 90.0
@@ -53,12 +54,17 @@ def free_port() -> int:
 
 
 def read_local_config() -> dict[str, object]:
-    config = yaml.safe_load(LOCAL_CONFIG.read_text())
+    return shipped_config(LOCAL_CONFIG)
+
+
+def shipped_config(file: Path) -> dict[str, object]:
+    """With absolute paths, so that it works from any folder."""
+    config = yaml.safe_load(file.read_text())
     assert isinstance(config, dict)
-    config["router"]["path"] = str(LOCAL_CONFIG.parent / config["router"]["path"])
+    config["router"]["path"] = str(file.parent / config["router"]["path"])
     for expert in config["experts"].values():
         if "adapter" in expert:
-            expert["adapter"] = f"path:{LOCAL_CONFIG.parent / expert['adapter'].removeprefix('path:')}"
+            expert["adapter"] = f"path:{file.parent / expert['adapter'].removeprefix('path:')}"
     return config
 
 

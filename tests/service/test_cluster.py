@@ -1,7 +1,7 @@
 """A service on more than one machine: its own cluster that another machine joins, and a cluster that was there before.
 
-The engines are scripted servers that the workers attach to: two real ones, on two cores, take minutes to start, and
-again for each that is started anew. Ray, Ray Serve, workers, gateways and Redis are real.
+Where machines come and go, the engines are scripted servers that the workers attach to: two of vLLM's on two cores take
+minutes to start, and again for each that is started anew. Ray, Ray Serve, workers, gateways and Redis are real.
 """
 
 import signal
@@ -17,7 +17,15 @@ import httpx
 import pytest
 
 from tests.service.cluster import HEAD_HOST, OTHER_HOST, TOKEN, Clients, JoinedNode, joined_node, tcp_redis
-from tests.service.running import LOCAL_CONFIG, RunningService, assert_all_gone, free_port, run_service
+from tests.service.running import (
+    CLUSTER_CONFIG,
+    LOCAL_CONFIG,
+    RunningService,
+    shipped_config,
+    assert_all_gone,
+    free_port,
+    run_service,
+)
 from tests.service.test_faults import ScriptedEngine, ask, attached_config, stream_lines
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(300)]
@@ -150,3 +158,27 @@ def it_leaves_when_told(service: RunningService, node: JoinedNode) -> None:
     assert node.process.wait(60) == 0
     assert_all_gone(processes)
     assert ask(service.url).status_code == 200
+
+
+@pytest.mark.timeout(540)
+def test_the_cluster_that_ships_runs_its_model_where_the_label_is(tmp_path: Path) -> None:
+    """`configs/cluster.yaml` on real vLLM: the head has no worker, the other machine prepares the model for itself."""
+    port, head_home, other_home = free_port(), tmp_path / "head", tmp_path / "other"
+    config = shipped_config(CLUSTER_CONFIG)
+    with (
+        tcp_redis(tmp_path) as redis_url,
+        joined_node(tmp_path, port, "pool=cpu", COE_HOME=str(other_home)),
+        run_service(
+            tmp_path,
+            {**config, "redis": {"url": redis_url}, "cluster": {"port": port, "host": HEAD_HOST}},
+            COE_HOME=str(head_home),
+            **TOKEN,
+        ) as service,
+    ):
+        (report,) = httpx.get(f"{service.url}/v1/workers", timeout=10).json()
+        assert OTHER_HOST in report["url"]
+        answer = ask(service.url, "sql-writer", "How many rows has the table users?")
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["model"] == "sql-writer"
+        assert list((other_home / "models").iterdir())
+        assert not (head_home / "models").exists()

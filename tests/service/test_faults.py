@@ -92,9 +92,9 @@ def attached_config(engine: ScriptedEngine) -> dict[str, object]:
     }
 
 
-def ask(url: str, model: str = "steady") -> httpx.Response:
-    body = {"model": model, "messages": [{"role": "user", "content": "Are you there?"}]}
-    return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=30)
+def ask(url: str, model: str = "steady", prompt: str = "Are you there?") -> httpx.Response:
+    body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
+    return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=60)
 
 
 def stream_lines(url: str, model: str, max_tokens: int) -> Iterator[str]:
