@@ -21,10 +21,10 @@ from tests.service.running import (
     CLUSTER_CONFIG,
     LOCAL_CONFIG,
     RunningService,
-    shipped_config,
     assert_all_gone,
     free_port,
     run_service,
+    shipped_config,
 )
 from tests.service.test_faults import ScriptedEngine, ask, attached_config, stream_lines
 
