@@ -14,7 +14,6 @@ from coe.errors import StartupError
 from coe.haproxy import unspliced_haproxy
 from coe.ray_node import (
     AUTH_REMEDY,
-    NODE_VARIABLES,
     Offer,
     RayNode,
     free_port,
@@ -23,6 +22,7 @@ from coe.ray_node import (
     metrics_folder,
     use_token,
 )
+from coe.ray_settings import RAY_SETTINGS
 from coe.runtime import RAY_ADDRESS, Runtime
 from coe.telemetry.metrics import MULTIPROC_VARIABLE
 
@@ -45,7 +45,7 @@ def start_ray(
     """
     shared = _serve_variables(runtime)
     metrics = {MULTIPROC_VARIABLE: str(metrics_folder(runtime.run_dir))}
-    os.environ.update(shared | metrics | NODE_VARIABLES)
+    os.environ.update(shared | metrics)
     if not runtime.local:
         use_token()
     import ray  # noqa: PLC0415  # reads the variables when imported
@@ -109,9 +109,7 @@ def _serve_variables(runtime: Runtime) -> dict[str, str]:
     unspliced = unspliced_haproxy(runtime.run_dir) if runtime.local or runtime.head else None
     first_replica_port = free_port()  # two services that count from Ray's own first port reach each other's gateways
     return {
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.1",
+        **RAY_SETTINGS,
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
@@ -121,7 +119,5 @@ def _serve_variables(runtime: Runtime) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(min(first_replica_port + REPLICA_PORTS, 65535)),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
-        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
-        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         **({"RAY_SERVE_HAPROXY_BINARY_PATH": str(unspliced)} if unspliced else {}),
     }

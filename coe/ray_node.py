@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from coe.errors import StartupError
+from coe.ray_settings import RAY_SETTINGS
 from coe.stop_signals import StopRequestedError
 from workers.reaper import reaped
 
@@ -27,11 +28,6 @@ AUTH_REMEDY = (
     "Where the head has a token, this machine needs the same: copy ~/.ray/auth_token, or set RAY_AUTH_TOKEN, and "
     "RAY_AUTH_MODE=token."
 )
-NODE_VARIABLES = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    # Ray would kill the engines' reapers before they have ended the engines.
-    "RAY_kill_child_processes_on_worker_exit": "0",
-}
 START_TIMEOUT_S = 120.0
 GRACE_S = 40.0
 """More than the half minute in which Ray lets what runs on a node end."""
@@ -122,7 +118,7 @@ class RayNode:
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **NODE_VARIABLES},
+                env={**os.environ, **RAY_SETTINGS},
                 start_new_session=True,  # a terminal's Ctrl-C is for the command, which then ends this in order
             )
         deadline = time.monotonic() + START_TIMEOUT_S
