@@ -94,18 +94,21 @@ def wait_for_workers(service: RunningService, groups: set[str], seconds: float =
 
 def groups_that_run(service: RunningService, streams: int) -> set[str]:
     """Which groups' workers run requests while several streams of one expert are open."""
+    running: set[str] = set()
     with ThreadPoolExecutor(streams) as pool:
-        asked = [pool.submit(lambda: list(stream_lines(service.url, "steady", 50))) for _ in range(streams)]
-        time.sleep(3)  # workers report at least every two seconds
-        running = {
-            group
-            for group, report in workers(service).items()
-            if any(expert["name"] == "steady" and expert["running"] for expert in report["experts"])
-        }
-        assert all(each.result()[-1] == "data: [DONE]" for each in asked)
+        asked = [pool.submit(lambda: list(stream_lines(service.url, "steady", 60))) for _ in range(streams)]
+        while not all(each.done() for each in asked):
+            running |= {group for group, report in workers(service).items() if _runs_steady(report)}
+            time.sleep(0.3)
+    assert all(each.result()[-1] == "data: [DONE]" for each in asked)
     return running
 
 
+def _runs_steady(report: dict[str, Any]) -> bool:
+    return any(expert["name"] == "steady" and expert["running"] for expert in report["experts"])
+
+
+@pytest.mark.timeout(540)
 def test_a_second_machine_shares_the_work_is_lost_and_comes_back(tmp_path: Path) -> None:
     """One cluster lives through all of it, as it must: each step needs the one before."""
     engine, port = ScriptedEngine(), free_port()
@@ -140,10 +143,12 @@ def its_loss_under_load_is_told_and_the_other_goes_on(service: RunningService, n
         node.lose()
         wait_for_workers(service, {"here"}, 60)
         answered = clients.outcomes["right"]
-        time.sleep(3)
+        deadline = time.monotonic() + 60
+        while clients.outcomes["right"] < answered + 10:
+            assert time.monotonic() < deadline, clients.outcomes
+            time.sleep(0.2)
     assert not clients.strange
     assert set(clients.outcomes) <= {"right", "worker_lost"}, clients.outcomes
-    assert clients.outcomes["right"] > answered
     assert ask(service.url, "distant").json()["error"]["code"] == "expert_unavailable"
 
 
@@ -155,7 +160,7 @@ def it_leaves_when_told(service: RunningService, node: JoinedNode) -> None:
     node.process.send_signal(signal.SIGTERM)
 
     assert list(lines)[-1] == "data: [DONE]"
-    assert node.process.wait(60) == 0
+    assert node.process.wait(90) == 0
     assert_all_gone(processes)
     assert ask(service.url).status_code == 200
 
