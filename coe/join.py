@@ -106,7 +106,7 @@ def _live(head: Head, offer: Offer, folder: Path, say: Callable[[str], None]) ->
         say("leaving; what runs here may end, for half a minute (press Ctrl-C again to cut it off)")
         raise
     finally:
-        node.stop()
+        node.stop(at_once=not head.answers())  # without a head nobody waits for what runs here
 
 
 def _wait_for(head: Head, say: Callable[[str], None]) -> None:

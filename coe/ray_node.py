@@ -139,13 +139,13 @@ class RayNode:
         lines = [line for line in self._said.read_text(errors="replace").splitlines() if line.strip()]
         return "\n".join(lines[-_LAST_LINES:])
 
-    def stop(self) -> None:
-        """Ends the node with everything on it; at once where a person asks a second time."""
+    def stop(self, *, at_once: bool = False) -> None:
+        """Ends the node with everything on it: in order, unless `at_once` or a person asks a second time."""
         if self._process is None or self.ended:
             return
         self._process.terminate()
         try:
-            self._process.wait(GRACE_S + 10)
+            self._process.wait(0 if at_once else GRACE_S + 10)
         except (StopRequestedError, subprocess.TimeoutExpired):
             for process in psutil.Process(self._process.pid).children(recursive=True):
                 with contextlib.suppress(psutil.NoSuchProcess):
