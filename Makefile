@@ -4,7 +4,7 @@ CONFIG ?= configs/local.yaml
 ROWS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help venv serve test check unit engine lock reference router adapters screenshots clean
+.PHONY: help venv serve test check unit engine lock reference router adapters screenshots compose-test clean
 .PHONY: bench-gateway bench-composition bench-router bench-robustness bench-swap bench-swap-gpu bench-many-experts bench-simulation bench-aggregators bench-plan-quality
 
 help:  ## show this list
@@ -70,6 +70,9 @@ bench-plan-quality: venv  ## what plans are worth on the embedded experts, as a 
 
 screenshots: venv  ## make docs/images again (needs Debian's chromium and chromium-driver)
 	@scripts/screenshots
+
+compose-test: venv  ## docker-compose.yml on this machine's Docker engine: up, asked, killed and healed, down
+	@scripts/compose-test
 
 lock:  ## resolve requirements/cpu.txt again (needs uv)
 	uv pip compile pyproject.toml --extra cpu --group dev --override requirements/overrides.txt \
