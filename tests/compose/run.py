@@ -14,16 +14,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
+import httpx
+
 from tests.compose.asking import CATEGORY, Answer, answers, ask, ask_streamed, asking_meanwhile
 from tests.compose.project import ComposeTestError, Project, missing_engine, wait_until
 
+NEEDED = "the compose test needs a Docker engine with Compose v2"
 HEAL_TIMEOUT_S = 300.0
 SERVICES = ["head", "redis", "worker"]
 
 
 def main() -> int:
     if reason := missing_engine():
-        sys.stderr.write(f"skipped: {reason}; the compose test needs a Docker engine with Compose v2.\n")
+        sys.stderr.write(f"skipped: {reason}; {NEEDED}.\n")
         return 0
     project = Project("coe-test")
     port = os.environ.setdefault("COE_PORT", "8000")
@@ -31,8 +34,8 @@ def main() -> int:
     try:
         project.down()
         _try_all(project, f"http://127.0.0.1:{port}", f"127.0.0.1:{port}")
-    except ComposeTestError as error:
-        sys.stderr.write(f"failed: {error}\n{project.logs(60)}\n")
+    except (ComposeTestError, httpx.HTTPError) as error:
+        sys.stderr.write(f"failed: {error}\n{project.logs(100)}\n")
         return 1
     finally:
         project.down()
