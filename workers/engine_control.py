@@ -44,7 +44,7 @@ class EngineControl:
     async def post(self, path: str, *, timeout_s: float, query: Query = (), body: object = None) -> Json:
         return await self._ask("POST", path, query, body, timeout_s)
 
-    async def call_workers(self, method: str, *arguments: str, timeout_s: float) -> list[Json]:
+    async def call_workers(self, method: str, *arguments: str | list[str], timeout_s: float) -> list[Json]:
         """What each worker process of the engine returned, in order of rank; they run it between two steps."""
         body = {"method": method, "args": arguments}
         answered = await self.post("/collective_rpc", body=body, timeout_s=timeout_s)

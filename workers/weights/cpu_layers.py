@@ -6,8 +6,9 @@ there are methods whose copies a reload does not reach, such as those of mixture
 packed again here; a model with any but the methods that were compared with fresh processes is not replaced at all.
 """
 
+import weakref
 from collections import defaultdict
-from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -25,26 +26,38 @@ def layers_not_reached(model: torch.nn.Module) -> list[str]:
     return list(found.values())
 
 
-def repack_tied_layers(model: torch.nn.Module, loaded: AbstractSet[str]) -> list[str]:
-    """Let every layer that shares a weight pack it again, but those that were loaded; their names.
+@dataclass(frozen=True, slots=True)
+class TiedLayer:
+    """One of several layers that share a weight. `packed`: what it answered with when it was looked at."""
 
-    `loaded`: the names of the checkpoint's tensors. The packing is the one that vLLM does after every load.
-    """
-    repacked = []
-    for layers in _sharing(model).values():
-        for name, layer in layers if len(layers) > 1 else ():
-            if f"{name}.weight" not in loaded:
-                layer.quant_method.process_weights_after_loading(layer)
-                repacked.append(name)
-    return repacked
+    name: str
+    layer: Any
+    packed: "weakref.ref[Any]"
+
+    @property
+    def packed_again(self) -> bool:
+        """Whether it has packed its weight since."""
+        return self.packed() is not self.layer.cpu_linear
+
+    def pack(self) -> None:
+        """As vLLM does after every load."""
+        self.layer.quant_method.process_weights_after_loading(self.layer)
 
 
-def _sharing(model: torch.nn.Module) -> dict[int, list[tuple[str, Any]]]:
-    """Layers that vLLM packs weights of, by where the weight lies."""
-    found: dict[int, list[tuple[str, Any]]] = defaultdict(list)
+def tied_layers(model: torch.nn.Module) -> list[list[TiedLayer]]:
+    """Layers that share a weight, by weight. Ask before it is loaded: `repack` tells by them what was packed again."""
+    found: dict[int, list[TiedLayer]] = defaultdict(list)
     for name, layer in model.named_modules():
-        weight = getattr(layer, "weight", None)
-        packs = hasattr(getattr(layer, "quant_method", None), "process_weights_after_loading")
-        if packs and isinstance(weight, torch.Tensor) and weight.nbytes:
-            found[weight.data_ptr()].append((name, layer))
-    return found
+        weight, packed = getattr(layer, "weight", None), getattr(layer, "cpu_linear", None)
+        if packed is not None and isinstance(weight, torch.Tensor) and weight.nbytes:
+            found[weight.data_ptr()].append(TiedLayer(name, layer, weakref.ref(packed)))
+    return [layers for layers in found.values() if len(layers) > 1]
+
+
+def repack(tied: list[list[TiedLayer]]) -> list[str]:
+    """Let layers whose weight was loaded through another one pack it again; their names."""
+    loaded = [layers for layers in tied if any(layer.packed_again for layer in layers)]
+    stale = [layer for layers in loaded for layer in layers if not layer.packed_again]
+    for layer in stale:
+        layer.pack()
+    return [layer.name for layer in stale]

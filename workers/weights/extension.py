@@ -14,7 +14,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,11 @@ from safetensors import safe_open
 
 from workers.tensor_header import TensorFileError
 from workers.weights.checkpoint import weight_files
-from workers.weights.cpu_layers import layers_not_reached, repack_tied_layers
+from workers.weights.cpu_layers import layers_not_reached, repack, tied_layers
 from workers.weights.host_store import HostStore
 
 _RESETS = ("reset_lora_state", "reset_encoder_cache", "reset_mm_cache")  # those of vLLM's `reload_weights`
-_RELOAD_LOG = "vllm.model_executor.model_loader.reload.layerwise"
+_RELOAD_LOGS = ("layerwise", "inplace")  # of vLLM's `reload_weights`
 
 
 class WeightsExtension:
@@ -55,10 +55,11 @@ class WeightsExtension:
         """Give back the host memory of `name`, which may be none."""
         return {"bytes": _store(self).drop(name)}
 
-    def coe_weights_replace(self, name: str, folder: str, source: str) -> dict[str, object]:
+    def coe_weights_replace(self, name: str, folder: str, source: str, unchanged: list[str]) -> dict[str, object]:
         """Make the checkpoint the resident one, from what is held as `name` (`source` host) or from `folder` (disk).
 
-        An error in the middle leaves weights that are neither the old nor the new.
+        `unchanged`: tensors that are resident already; whole blocks of them, as `unchanged_tensors` tells. An error in
+        the middle leaves weights that are neither the old nor the new.
         """
         store, began = _store(self), time.perf_counter()
         if source == "host" and (image := store.image(name)):
@@ -67,11 +68,12 @@ class WeightsExtension:
                 if hasattr(self.model_runner, reset):
                     getattr(self.model_runner, reset)()
             return {"tier": "image", "seconds": time.perf_counter() - began}
+        skipped = frozenset(unchanged)
         if source == "host" and (copy := store.copy(name)):
-            _load(self, store.on_device(copy))
+            _load(self, store.on_device(copy, skipped))
             store.keep_image(name, self.model_runner.get_model())
             return {"tier": "host", "seconds": time.perf_counter() - began}
-        _load(self, _mapped(weight_files(Path(folder))))
+        _load(self, _mapped(weight_files(Path(folder)), skipped))
         return {"tier": "disk", "seconds": time.perf_counter() - began}
 
     def coe_weights_woken(self) -> dict[str, object]:
@@ -99,16 +101,18 @@ def _store(worker: WeightsExtension) -> HostStore:
 
 
 def _load(worker: WeightsExtension, tensors: Iterator[tuple[str, torch.Tensor]]) -> None:
-    loaded: set[str] = set()
-    with _quiet(_RELOAD_LOG):
-        worker.reload_weights(weights_iterator=_noting(tensors, loaded))
-    if worker.device.type == "cpu":
-        repack_tied_layers(worker.model_runner.get_model(), loaded)
+    """Tensors that are not among them stay as they are."""
+    tied = tied_layers(worker.model_runner.get_model()) if worker.device.type == "cpu" else []
+    with contextlib.ExitStack() as stack:
+        for log in _RELOAD_LOGS:
+            stack.enter_context(_quiet(f"vllm.model_executor.model_loader.reload.{log}"))
+        worker.reload_weights(weights_iterator=tensors)
+    repack(tied)
 
 
 @contextlib.contextmanager
 def _quiet(name: str) -> Iterator[None]:
-    """No warnings from this logger: it names layers without tensors of their own, and what is missing was checked."""
+    """No warnings from this logger: it names layers that get no tensors, and what is missing was checked."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -118,13 +122,7 @@ def _quiet(name: str) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _noting(tensors: Iterator[tuple[str, torch.Tensor]], names: set[str]) -> Iterator[tuple[str, torch.Tensor]]:
-    for name, tensor in tensors:
-        names.add(name)
-        yield name, tensor
-
-
-def _mapped(files: list[Path]) -> Iterator[tuple[str, torch.Tensor]]:
+def _mapped(files: list[Path], skipped: Collection[str]) -> Iterator[tuple[str, torch.Tensor]]:
     """Tensors in the files' order, read when they are asked for, without a copy in between."""
     for file in files:
         with file.open("rb") as opened, contextlib.suppress(OSError):
@@ -132,7 +130,8 @@ def _mapped(files: list[Path]) -> Iterator[tuple[str, torch.Tensor]]:
     for file in files:
         with safe_open(file, framework="pt") as tensors:
             for name in tensors.offset_keys():
-                yield name, tensors.get_tensor(name)
+                if name not in skipped:
+                    yield name, tensors.get_tensor(name)
 
 
 def _describe(worker: WeightsExtension) -> str:

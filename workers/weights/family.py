@@ -1,6 +1,7 @@
 """The checkpoints that one engine can take: a folder goes in, the checkpoint in it comes out, judged, or an error."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +12,14 @@ from workers.weights.content import read_content, version_of
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A checkpoint that fits; `digest` is of its tensors, `version` of all files that were judged."""
+    """A checkpoint that fits.
+
+    `digest` is of all its tensors, `tensors` of each by name, `version` of all files that were judged.
+    """
 
     checkpoint: Checkpoint
     digest: str
+    tensors: Mapping[str, str]
     version: str
 
 
@@ -63,4 +68,4 @@ class Family:
             raise CheckpointRefusedError(
                 f"`{content.not_finite}` holds NaN or infinity: its training failed, take an earlier checkpoint"
             )
-        return Accepted(checkpoint, content.digest, version)
+        return Accepted(checkpoint, content.digest, content.tensors, version)

@@ -4,7 +4,7 @@ Checkpoints are read by a thread, so that requests run on meanwhile; all else ha
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -70,10 +70,11 @@ class HostStore:
                 held.free()
         return freed
 
-    def on_device(self, copy: HostCopy) -> Iterator[tuple[str, torch.Tensor]]:
-        """The checkpoint's tensors, already on their way to the device where it is a GPU."""
+    def on_device(self, copy: HostCopy, skipped: Collection[str] = ()) -> Iterator[tuple[str, torch.Tensor]]:
+        """The checkpoint's tensors but those `skipped`, already on their way to the device where it is a GPU."""
         for name, tensor in copy.tensors():
-            yield name, tensor.to(self._device, non_blocking=True) if self._on_gpu else tensor
+            if name not in skipped:
+                yield name, tensor.to(self._device, non_blocking=True) if self._on_gpu else tensor
 
     def keep_image(self, name: str, model: torch.nn.Module) -> bool:
         """Hold the model's tensors as they are now in place of the checkpoint `name`, which was just loaded into them.

@@ -23,6 +23,7 @@ from workers.errors import CheckpointRefusedError, EngineAwayError, EngineError,
 from workers.weights.checkpoint import Checkpoint
 from workers.weights.family import Accepted, Family
 from workers.weights.fingerprint import Fingerprint, FingerprintRecords, fingerprint_prompt, take_fingerprint
+from workers.weights.unchanged import unchanged_tensors
 
 _LOG = logging.getLogger("coe.engine")
 _POLL_S = 0.02
@@ -48,6 +49,7 @@ class Replaced:
     """How a checkpoint became resident: from which tier, and how many seconds it took from the call to its return.
 
     `check_s`, `load_s` and `verify_s` are its parts. `image`: host memory too, in the kernels' own layout.
+    `unchanged_bytes`: of tensors that were resident already.
     """
 
     tier: Tier
@@ -55,6 +57,21 @@ class Replaced:
     check_s: float
     load_s: float
     verify_s: float
+    unchanged_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """From which tier a checkpoint came, and the bytes of it that were resident already."""
+
+    tier: Tier
+    unchanged_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Resident:
+    name: str
+    known: Accepted
 
 
 class WeightSlot:
@@ -80,16 +97,16 @@ class WeightSlot:
         self._cache_dir = cache_dir
         self._timeouts = timeouts or Timeouts()
         self._fetched: dict[str, str] = {}
-        self._resident: str | None = None
+        self._resident: _Resident | None = None
         self._last: tuple[str, Fingerprint] | None = None
-        self._encodes = False
+        self._encodes = self._on_cpu = False
         self._records: FingerprintRecords | None = None
         self._prompt: list[int] = []
 
     @property
     def resident(self) -> str | None:
         """The name whose weights answer, verified; None while that is not known."""
-        return self._resident
+        return self._resident.name if self._resident else None
 
     @property
     def copies(self) -> Collection[str]:
@@ -114,9 +131,11 @@ class WeightSlot:
                 "its weights cannot be replaced in place on this device, where layers would keep old ones "
                 f"({_listed(kept)}): give every model that shares its engine an engine of its own"
             )
-        self._records = FingerprintRecords(self._cache_dir / "fingerprints", str(described["engine"]), self._prompt)
+        engine = str(described["engine"])
+        self._on_cpu = engine.startswith("cpu")
+        self._records = FingerprintRecords(self._cache_dir / "fingerprints", engine, self._prompt)
         await self._compare(known, timeout_s=self._timeouts.first_pass_s)
-        self._resident = name
+        self._resident = _Resident(name, known)
 
     async def check(self, checkpoint: Path) -> int:
         """The bytes that a host copy of the checkpoint in this folder takes. Raises `CheckpointRefusedError`.
@@ -180,7 +199,7 @@ class WeightSlot:
         await self._family.accept(checkpoint)
         checked = time.perf_counter()
         try:
-            tier = await self.load(name, checkpoint)
+            done = await self.load(name, checkpoint)
             loaded = time.perf_counter()
             await self.verify(name, checkpoint)
         except WeightsMismatchError as error:
@@ -188,16 +207,22 @@ class WeightSlot:
                 raise
             _LOG.warning("the host copy of `%s` is given back: %s", name, error)
             await self.drop(name)
-            tier = await self.load(name, checkpoint)
+            done = await self.load(name, checkpoint)
             loaded = time.perf_counter()
             await self.verify(name, checkpoint)
         ended = time.perf_counter()
-        return Replaced(tier, ended - began, checked - began, loaded - checked, ended - loaded)
+        parts = checked - began, loaded - checked, ended - loaded
+        return Replaced(done.tier, ended - began, *parts, done.unchanged_bytes)
 
-    async def load(self, name: str, checkpoint: Path) -> Tier:
-        """The first half of `replace`: `resident` is None until `verify`, before which no request must run."""
+    async def load(self, name: str, checkpoint: Path) -> Loaded:
+        """The first half of `replace`: `resident` is None until `verify`, before which no request must run.
+
+        Tensors that are resident already are not loaded again, unless it is the checkpoint's first load: that gives
+        the fingerprint which later ones are compared with. Nor on a GPU, where later loads are of an image.
+        """
         known = await self._family.accept(checkpoint)
         held = self._fetched.get(name) == known.digest
+        unchanged = await self._unchanged(known)
         self._resident = None
         try:
             [answer, *_] = await self._control.call_workers(
@@ -205,13 +230,15 @@ class WeightSlot:
                 name,
                 str(known.checkpoint.directory),
                 "host" if held else "disk",
+                unchanged,
                 timeout_s=self._timeouts.replace_s,
             )
         except EngineRefusedError as error:
             raise WeightsMismatchError(f"the weights were not replaced ({error}): {_AGAIN}") from error
         if not held and not await self._family.unchanged(known):
             raise WeightsMismatchError(f"the checkpoint was written to while it was loaded: {_AGAIN}")
-        return _tier(answer)
+        tensors = known.checkpoint.tensors
+        return Loaded(_tier(answer), sum(tensors[name].end - tensors[name].begin for name in unchanged))
 
     async def verify(self, name: str, checkpoint: Path) -> None:
         """The second half: forget what was cached of other weights, and see that these answer as they did at first."""
@@ -226,7 +253,15 @@ class WeightSlot:
         if done.get("success") is not True:
             raise WeightsMismatchError(f"requests ran while the weights were replaced: {_AGAIN}")
         await self._compare(known, timeout_s=self._timeouts.verify_s)
-        self._resident = name
+        self._resident = _Resident(name, known)
+
+    async def _unchanged(self, wanted: Accepted) -> list[str]:
+        assert self._records is not None, "open the slot before its weights are replaced"
+        if not self._on_cpu or self._resident is None:
+            return []
+        if await asyncio.to_thread(self._records.find, wanted.digest) is None:
+            return []
+        return unchanged_tensors(self._resident.known.tensors, wanted.tensors)
 
     async def _compare(self, known: Accepted, *, timeout_s: float) -> None:
         assert self._records is not None, "open the slot before its weights are verified"

@@ -38,6 +38,8 @@ class ScriptedWeights:
         self.keeps: list[str] = []
         self.refuse_fetch: str | None = None
         self.calls: list[str] = []
+        self.unchanged: list[str] = []
+        self.engine = "cpu scripted"
 
     @asynccontextmanager
     async def serve(self, socket: Path) -> AsyncIterator[None]:
@@ -71,7 +73,7 @@ class ScriptedWeights:
 
     async def _held(self, _: web.Request) -> dict[str, object]:
         held = {name: size for name, (_, size) in self.copies.items()}
-        return {"held": held, "engine": "cpu scripted", "keeps": self.keeps}
+        return {"held": held, "engine": self.engine, "keeps": self.keeps}
 
     async def _fetch(self, _: web.Request, name: str, folder: str) -> dict[str, object]:
         self.polls = 2
@@ -92,7 +94,8 @@ class ScriptedWeights:
     async def _woken(self, _: web.Request) -> dict[str, object]:
         return {"given_back": True}
 
-    async def _replace(self, request: web.Request, name: str, folder: str, source: str) -> Any:
+    async def _replace(self, request: web.Request, name: str, folder: str, source: str, unchanged: list[str]) -> Any:
+        self.unchanged = unchanged
         fault, self.fault = self.fault, None
         self.mixed = fault == "mixes" or (fault == "host only" and source == "host")
         self.nan = fault == "nan"

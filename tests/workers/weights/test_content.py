@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers.weights.checkpoint_files import WEIGHTS, poison, write_checkpoint
+from tests.workers.weights.checkpoint_files import SHAPES, WEIGHTS, poison, write_checkpoint
 from workers.errors import CheckpointRefusedError
 from workers.weights.checkpoint import read_checkpoint
 from workers.weights.content import Content, read_content, version_of
@@ -42,6 +42,16 @@ def test_the_digest_is_of_the_numbers_and_not_of_how_they_lie_in_files(tmp_path:
     assert content(write_checkpoint(tmp_path / "other", seed=1), tmp_path / "cache").digest != one.digest
 
 
+def test_every_tensor_has_a_digest_that_tells_where_two_checkpoints_differ(tmp_path: Path) -> None:
+    one = content(write_checkpoint(tmp_path / "one"), tmp_path / "cache").tensors
+    sharded = content(write_checkpoint(tmp_path / "sharded", files=3), tmp_path / "cache").tensors
+    assert one == sharded
+    assert one.keys() == SHAPES.keys()
+    poison(write_checkpoint(tmp_path / "other"), b"\x01\x00")
+    other = content(tmp_path / "other", tmp_path / "cache").tensors
+    assert {name for name in one if one[name] != other[name]} == {LAST}
+
+
 def test_a_version_that_is_known_is_not_read_again(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path / "c")
     first, file = content(folder, tmp_path / "cache"), folder / WEIGHTS
@@ -58,6 +68,8 @@ def test_a_record_that_is_torn_is_made_again(tmp_path: Path) -> None:
     first = content(folder, tmp_path / "cache")
     [record] = (tmp_path / "cache").iterdir()
     record.write_bytes(record.read_bytes()[:9])
+    assert content(folder, tmp_path / "cache") == first
+    record.write_text('{"digest": "d", "not_finite": null, "tensors": []}')
     assert content(folder, tmp_path / "cache") == first
 
 

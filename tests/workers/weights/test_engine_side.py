@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.workers.weights.checkpoint_files import WEIGHTS, cut_off, write_checkpoint
+from tests.workers.weights.checkpoint_files import SHAPES, WEIGHTS, cut_off, write_checkpoint
 from workers.tensor_header import TensorFileError
 from workers.weights.checkpoint import read_checkpoint
-from workers.weights.cpu_layers import layers_not_reached, repack_tied_layers
+from workers.weights.cpu_layers import layers_not_reached, repack, tied_layers
 from workers.weights.extension import WeightsExtension
 from workers.weights.host_copy import HostCopy
 from workers.weights.host_store import HostStore
@@ -82,15 +82,26 @@ def test_a_file_that_is_cut_off_is_not_held(tmp_path: Path) -> None:
 def test_a_worker_loads_the_same_from_disk_and_from_memory(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path / "c", files=2)
     worker = ScriptedWorker()
-    assert worker.coe_weights_replace("c", str(folder), "disk")["tier"] == "disk"
+    assert worker.coe_weights_replace("c", str(folder), "disk", [])["tier"] == "disk"
     from_disk = worker.loaded
     worker.coe_weights_fetch("c", str(folder))
     size = fetched(worker, "c")["bytes"]
     assert size == read_checkpoint(folder).nbytes
-    assert worker.coe_weights_replace("c", "nowhere", "host")["tier"] == "host"
+    assert worker.coe_weights_replace("c", "nowhere", "host", [])["tier"] == "host"
     assert same(worker.loaded, from_disk)
     assert worker.coe_weights_drop("c") == {"bytes": size}
-    assert worker.coe_weights_replace("c", str(folder), "host")["tier"] == "disk"
+    assert worker.coe_weights_replace("c", str(folder), "host", [])["tier"] == "disk"
+
+
+@pytest.mark.parametrize("source", ["disk", "host"])
+def test_a_worker_loads_all_but_what_is_unchanged(tmp_path: Path, source: str) -> None:
+    folder = write_checkpoint(tmp_path / "c", files=2)
+    worker = ScriptedWorker()
+    worker.coe_weights_fetch("c", str(folder))
+    fetched(worker, "c")
+    unchanged = ["model.embed_tokens.weight", "model.norm.weight"]
+    assert worker.coe_weights_replace("c", str(folder), source, unchanged)["tier"] == source
+    assert worker.loaded.keys() == SHAPES.keys() - set(unchanged)
 
 
 def test_a_fetch_says_why_it_did_not_come_about(tmp_path: Path) -> None:
@@ -231,9 +242,11 @@ class PackingLayer(torch.nn.Module):  # type: ignore[misc]  # torch's types are 
         super().__init__()
         self.weight = weight
         self.quant_method = self
+        self.process_weights_after_loading(self)
 
     def process_weights_after_loading(self, layer: "PackingLayer") -> None:
-        layer.packed = layer.weight.clone()
+        packed = layer.weight.clone()
+        layer.cpu_linear = lambda: packed
 
 
 def test_methods_whose_packed_weights_no_reload_reaches_are_named() -> None:
@@ -250,13 +263,23 @@ def test_methods_whose_packed_weights_no_reload_reaches_are_named() -> None:
     assert layers_not_reached(torch.nn.ModuleDict(known | experts)) == ["UnquantizedFusedMoEMethod of `experts0`"]
 
 
-def test_layers_that_share_a_weight_all_answer_with_the_new_one() -> None:
-    weight = torch.nn.Parameter(torch.zeros(4), requires_grad=False)
-    own = torch.nn.Parameter(torch.zeros(4), requires_grad=False)
+@pytest.mark.parametrize("loaded", ["embed", "head"])
+def test_layers_that_share_a_weight_all_answer_with_the_new_one(loaded: str) -> None:
+    weight, own = (torch.nn.Parameter(torch.zeros(4), requires_grad=False) for _ in range(2))
     model = torch.nn.ModuleDict({"embed": PackingLayer(weight), "head": PackingLayer(weight), "own": PackingLayer(own)})
+    tied = tied_layers(model)
     weight.data.fill_(7)
-    assert repack_tied_layers(model, {"embed.weight", "own.weight"}) == ["head"]
-    assert torch.equal(model["head"].packed, weight)
+    for name in (loaded, "own"):  # as vLLM reloads them
+        model[name].process_weights_after_loading(model[name])
+    assert repack(tied) == [{"embed": "head", "head": "embed"}[loaded]]
+    assert torch.equal(model["embed"].cpu_linear(), weight)
+    assert torch.equal(model["head"].cpu_linear(), weight)
+
+
+def test_layers_whose_shared_weight_was_left_alone_are_not_packed_again() -> None:
+    weight = torch.nn.Parameter(torch.zeros(4), requires_grad=False)
+    model = torch.nn.ModuleDict({"embed": PackingLayer(weight), "head": PackingLayer(weight)})
+    assert repack(tied_layers(model)) == []
 
 
 def test_tensors_with_gaps_are_named() -> None:

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from tests.workers.weights.checkpoint_files import WEIGHTS, cut_off, poison
 from tests.workers.weights.scripted_weights import records
 from workers.engine import ENGINE_URL, Engine, Launch, engine_session
-from workers.errors import CheckpointRefusedError, EngineError
+from workers.errors import CheckpointRefusedError, EngineError, WeightsMismatchError
 from workers.sources import resolve
 from workers.spec import ModelSpec
 from workers.weights.slot import WeightSlot
@@ -56,8 +56,11 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoints:
+    """`mixed` has the first half of its layers in common with `changed`, and all else with `base`."""
+
     base: Path
     changed: Path
+    mixed: Path
     folder: Path
 
 
@@ -73,7 +76,12 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory, coe_home: Path) -> Che
         for name, tensor in load_file(base / WEIGHTS).items()
     }
     save_file(tensors, changed / WEIGHTS)
-    return Checkpoints(base, changed, folder)
+    mixed = folder / "mixed"
+    shutil.copytree(base, mixed)
+    first_half = tuple(f"model.layers.{number}." for number in range(15))
+    changed_half = {name: tensor for name, tensor in tensors.items() if name.startswith(first_half)}
+    save_file(load_file(base / WEIGHTS) | changed_half, mixed / WEIGHTS)
+    return Checkpoints(base, changed, mixed, folder)
 
 
 async def start(checkpoint: Path, folder: Path, name: str) -> Served:
@@ -125,6 +133,46 @@ async def test_an_engine_answers_as_a_fresh_one_of_the_checkpoint_that_it_was_tu
     assert await slot.drop("changed") == size
     assert (await slot.replace("changed", checkpoints.changed)).tier == "disk"
     assert await engine.says() == expected
+
+
+async def test_a_checkpoint_answers_the_same_whatever_of_it_was_resident_already(
+    engines: tuple[Served, Served], checkpoints: Checkpoints
+) -> None:
+    engine, fresh = engines
+    slot = engine.slot
+    await slot.replace("base", checkpoints.base)
+    before = await engine.says()
+    assert (await slot.replace("mixed", checkpoints.mixed)).unchanged_bytes == 0  # its first load
+    whole, size = await engine.says(), await slot.check(checkpoints.mixed)
+    assert not set(whole) & {*before, *await fresh.says()}
+    await slot.fetch("mixed", checkpoints.mixed)
+    for name, folder, answers in (
+        ("base", checkpoints.base, before),
+        ("mixed", checkpoints.mixed, whole),
+        ("changed", checkpoints.changed, await fresh.says()),
+        ("mixed", checkpoints.mixed, whole),
+        ("base", checkpoints.base, before),
+    ):
+        unchanged_bytes = (await slot.replace(name, folder)).unchanged_bytes  # the fingerprint is that of the whole
+        assert size / 4 < unchanged_bytes < size
+        assert await engine.says() == answers
+
+
+async def test_tensors_left_alone_that_are_not_the_same_are_noticed_and_loaded_then(
+    engines: tuple[Served, Served], checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot = engines[0].slot
+    await slot.drop("mixed")  # or it would be taken for what is wrong, and the checkpoint loaded again from disk
+    await slot.replace("mixed", checkpoints.mixed)
+    whole = await engines[0].says()
+    await slot.replace("base", checkpoints.base)
+    with monkeypatch.context() as patched:
+        patched.setattr("workers.weights.slot.unchanged_tensors", lambda _, wanted: list(wanted)[:-1])
+        with pytest.raises(WeightsMismatchError, match="answer otherwise"):
+            await slot.replace("mixed", checkpoints.mixed)
+    assert slot.resident is None
+    assert (await slot.replace("mixed", checkpoints.mixed)).unchanged_bytes == 0
+    assert await engines[0].says() == whole
 
 
 async def test_the_same_checkpoint_has_the_same_fingerprint_in_another_process(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers.weights.checkpoint_files import WEIGHTS, cut_off, poison, write_checkpoint
+from tests.workers.weights.checkpoint_files import HIDDEN, WEIGHTS, cut_off, poison, write_checkpoint
 from tests.workers.weights.conftest import Family
 from tests.workers.weights.scripted_weights import ScriptedWeights, records, spoil
 from workers.errors import CheckpointRefusedError, EngineAwayError, EngineError, WeightsMismatchError
@@ -49,6 +49,59 @@ async def test_a_host_copy_of_older_content_is_not_used(family: Family) -> None:
     await slot.fetch("poet", family.poet)
     write_checkpoint(family.poet, seed=9)
     assert (await slot.replace("poet", family.poet)).tier == "disk"
+
+
+async def test_tensors_that_are_resident_already_are_not_loaded_again(
+    family: Family, scripted_weights: ScriptedWeights, tmp_path: Path
+) -> None:
+    near = write_checkpoint(tmp_path / "near")  # as the base, but for its last tensor
+    poison(near, b"\x01\x00")
+    slot = await family.slot()
+    assert (await slot.replace("near", near)).unchanged_bytes == 0  # its first load: the fingerprint is of all of it
+    for name, folder in (("base", family.base), ("near", near)):
+        unchanged_bytes = (await slot.replace(name, folder)).unchanged_bytes
+        assert set(scripted_weights.unchanged) == {f"model.layers.{number}.mlp.up_proj.weight" for number in range(2)}
+        assert unchanged_bytes == 2 * 24 * HIDDEN * 2
+    await slot.replace("poet", family.poet)
+    await slot.replace("near", near)
+    assert scripted_weights.unchanged == []
+
+
+@pytest.mark.parametrize("fault", ["raises", "mixes", "nan", "busy"])
+async def test_after_a_failure_nothing_is_taken_for_resident(
+    family: Family, scripted_weights: ScriptedWeights, tmp_path: Path, fault: str
+) -> None:
+    same = write_checkpoint(tmp_path / "same")
+    slot = await family.slot()
+    await slot.replace("same", same)
+    assert scripted_weights.unchanged
+    scripted_weights.fault = fault
+    with pytest.raises(WeightsMismatchError):
+        await slot.replace("same", same)
+    for name, folder, whole in (("base", family.base, True), ("same", same, False)):
+        assert ((await slot.replace(name, folder)).unchanged_bytes == 0) == whole
+    slot.forget()
+    assert (await slot.replace("same", same)).unchanged_bytes == 0
+
+
+async def test_a_host_copy_that_does_not_verify_is_followed_by_a_whole_load(
+    family: Family, scripted_weights: ScriptedWeights, tmp_path: Path
+) -> None:
+    same = write_checkpoint(tmp_path / "same")
+    slot = await family.slot()
+    await slot.fetch("same", same)
+    scripted_weights.fault = "host only"
+    done = await slot.replace("same", same)
+    assert (done.tier, done.unchanged_bytes) == ("disk", 0)
+
+
+async def test_on_a_gpu_every_tensor_is_loaded(
+    family: Family, scripted_weights: ScriptedWeights, tmp_path: Path
+) -> None:
+    scripted_weights.engine = "cuda scripted"
+    slot = await family.slot()
+    await slot.replace("same", write_checkpoint(tmp_path / "same"))
+    assert scripted_weights.unchanged == []
 
 
 async def test_what_was_cached_of_other_weights_is_forgotten_before_any_answer(
