@@ -20,15 +20,12 @@ import aiohttp
 
 from workers.engine_control import EngineControl, EngineRefusedError, Json
 from workers.errors import CheckpointRefusedError, EngineAwayError, EngineError, WeightsMismatchError
-from workers.weights.checkpoint import Checkpoint
 from workers.weights.family import Accepted, Family
-from workers.weights.fingerprint import Fingerprint, FingerprintRecords, fingerprint_prompt, take_fingerprint
 from workers.weights.unchanged import unchanged_tensors
+from workers.weights.verification import AGAIN, Verification
 
 _LOG = logging.getLogger("coe.engine")
 _POLL_S = 0.02
-_ENCODERS = frozenset({"vision_config", "audio_config"})  # of models that cache what they made of images and sound
-_AGAIN = "the engine is started again"
 
 Tier: TypeAlias = Literal["disk", "host", "image"]
 
@@ -98,10 +95,8 @@ class WeightSlot:
         self._timeouts = timeouts or Timeouts()
         self._fetched: dict[str, str] = {}
         self._resident: _Resident | None = None
-        self._last: tuple[str, Fingerprint] | None = None
-        self._encodes = self._on_cpu = False
-        self._records: FingerprintRecords | None = None
-        self._prompt: list[int] = []
+        self._on_cpu = False
+        self._opened: Verification | None = None
 
     @property
     def resident(self) -> str | None:
@@ -123,8 +118,6 @@ class WeightSlot:
         Raises `CheckpointRefusedError` where the folder is not one whose weights could be replaced.
         """
         known = await self._family.base()
-        self._encodes = not _ENCODERS.isdisjoint(known.checkpoint.config)
-        self._prompt = fingerprint_prompt(_vocabulary(known.checkpoint))
         [described, *_] = await self._control.call_workers("coe_weights_held", timeout_s=self._timeouts.control_s)
         if kept := described.get("keeps"):
             raise CheckpointRefusedError(
@@ -133,8 +126,14 @@ class WeightSlot:
             )
         engine = str(described["engine"])
         self._on_cpu = engine.startswith("cpu")
-        self._records = FingerprintRecords(self._cache_dir / "fingerprints", engine, self._prompt)
-        await self._compare(known, timeout_s=self._timeouts.first_pass_s)
+        self._opened = Verification(
+            self._control,
+            served_name=self._served_name,
+            base=known.checkpoint,
+            engine=engine,
+            cache_dir=self._cache_dir,
+        )
+        await self._verification.compare(known, timeout_s=self._timeouts.first_pass_s)
         self._resident = _Resident(name, known)
 
     async def check(self, checkpoint: Path) -> int:
@@ -234,9 +233,9 @@ class WeightSlot:
                 timeout_s=self._timeouts.replace_s,
             )
         except EngineRefusedError as error:
-            raise WeightsMismatchError(f"the weights were not replaced ({error}): {_AGAIN}") from error
+            raise WeightsMismatchError(f"the weights were not replaced ({error}): {AGAIN}") from error
         if not held and not await self._family.unchanged(known):
-            raise WeightsMismatchError(f"the checkpoint was written to while it was loaded: {_AGAIN}")
+            raise WeightsMismatchError(f"the checkpoint was written to while it was loaded: {AGAIN}")
         tensors = known.checkpoint.tensors
         return Loaded(_tier(answer), sum(tensors[name].end - tensors[name].begin for name in unchanged))
 
@@ -244,40 +243,19 @@ class WeightSlot:
         """The second half: forget what was cached of other weights, and see that these answer as they did at first."""
         self._resident = None
         known = await self._family.accept(checkpoint)
-        try:
-            done = await self._control.post("/reset_prefix_cache", timeout_s=self._timeouts.control_s)
-            if self._encodes:
-                await self._control.post("/reset_encoder_cache", timeout_s=self._timeouts.control_s)
-        except EngineRefusedError as error:
-            raise WeightsMismatchError(f"what was cached was not forgotten ({error}): {_AGAIN}") from error
-        if done.get("success") is not True:
-            raise WeightsMismatchError(f"requests ran while the weights were replaced: {_AGAIN}")
-        await self._compare(known, timeout_s=self._timeouts.verify_s)
+        await self._verification.forget_caches(timeout_s=self._timeouts.control_s)
+        await self._verification.compare(known, timeout_s=self._timeouts.verify_s)
         self._resident = _Resident(name, known)
 
+    @property
+    def _verification(self) -> Verification:
+        assert self._opened is not None, "open the slot before its weights are replaced"
+        return self._opened
+
     async def _unchanged(self, wanted: Accepted) -> list[str]:
-        assert self._records is not None, "open the slot before its weights are replaced"
-        if not self._on_cpu or self._resident is None:
-            return []
-        if await asyncio.to_thread(self._records.find, wanted.digest) is None:
+        if not self._on_cpu or self._resident is None or not await self._verification.knows(wanted):
             return []
         return unchanged_tensors(self._resident.known.tensors, wanted.tensors)
-
-    async def _compare(self, known: Accepted, *, timeout_s: float) -> None:
-        assert self._records is not None, "open the slot before its weights are verified"
-        found = await take_fingerprint(self._control, self._served_name, self._prompt, timeout_s=timeout_s)
-        expected = await asyncio.to_thread(self._records.find, known.digest)
-        if expected and not self._records.matches(expected, found):
-            raise WeightsMismatchError(
-                f"the weights of `{known.checkpoint.directory}` answer otherwise than when they were first loaded, by "
-                f"{expected.distance(found):.3g} nats: {_AGAIN}; where that does not help, delete "
-                f"`{self._records.folder}`"
-            )
-        if not expected:
-            if self._last and self._last[0] != known.digest and self._last[1] == found:
-                raise WeightsMismatchError(f"the engine still answers as before: {_AGAIN}")
-            await asyncio.to_thread(self._records.add, known.digest, found)
-        self._last = (known.digest, found)
 
     async def _read(self, name: str, folder: Path) -> list[Json]:
         timeout_s = self._timeouts.control_s
@@ -308,11 +286,3 @@ def _tier(answer: Json) -> Tier:
             return "host"
         case _:
             return "disk"
-
-
-def _vocabulary(checkpoint: Checkpoint) -> int:
-    text = checkpoint.config.get("text_config")
-    for config in (checkpoint.config, text if isinstance(text, dict) else {}):
-        if isinstance(size := config.get("vocab_size"), int) and size > 0:
-            return size
-    raise CheckpointRefusedError("its `config.json` has no `vocab_size`: an engine of its own cannot be verified")
