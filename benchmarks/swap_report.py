@@ -11,25 +11,30 @@ import orjson
 from benchmarks.machine import Machine
 from benchmarks.markdown import Goal, goals_table, machine_lines, table
 
-START, DISK, COLD_DISK, TO_HOST, HOST = "start", "disk", "cold disk", "to host", "host"
+START, DISK, COLD_DISK, TO_HOST, HOST, WHOLE = "start", "disk", "cold disk", "to host", "host", "whole"
 _PATHS = {
     START: "a process of its own, from its start to verified weights",
     COLD_DISK: "disk → device in place, nothing of the file in memory",
     DISK: "disk → device in place, the file in the page cache",
     TO_HOST: "disk → host copy, the file in the page cache",
     HOST: "host → device in place",
+    WHOLE: "host → device in place, also what is resident already",
 }
 _MOST_S, _TIMES_FASTER = 0.5, 100.0
 
 
 @dataclass(slots=True)
 class Times:
-    """What is being measured: seconds by path, the bytes of one expert, and how many swaps' answers were compared."""
+    """What is being measured: seconds by path, the bytes of one expert, and how many swaps' answers were compared.
+
+    `unchanged_bytes`: of an expert, that the one before had as well.
+    """
 
     seconds: dict[str, list[float]] = field(default_factory=dict)
     loading: dict[str, list[float]] = field(default_factory=dict)
     verifying: dict[str, list[float]] = field(default_factory=dict)
     nbytes: int = 0
+    unchanged_bytes: int = 0
     compared: int = 0
 
     def add(self, path: str, seconds: float, *, loading: float | None = None, verifying: float | None = None) -> None:
@@ -57,6 +62,7 @@ class Report:
 
     machine: Machine
     nbytes: int
+    unchanged_bytes: int
     paths: dict[str, Path]
     memory_copy_bytes_per_s: float
     memory_growth_bytes: int
@@ -72,7 +78,8 @@ def report(machine: Machine, times: Times, copy_rate: float, memory_growth: int)
         Goal(f"disk → device, verified, 95th percentile, at most {_MOST_S} s", paths[DISK].p95_s, _holds(paths, DISK)),
         Goal(f"times faster than a process of its own, at least {_TIMES_FASTER:g}", faster, faster >= _TIMES_FASTER),
     ]
-    return Report(machine, times.nbytes, paths, copy_rate, memory_growth, times.compared, goals)
+    sizes = times.nbytes, times.unchanged_bytes
+    return Report(machine, *sizes, paths, copy_rate, memory_growth, times.compared, goals)
 
 
 def _holds(paths: dict[str, Path], tier: str) -> bool:
@@ -105,7 +112,8 @@ def as_markdown(found: Report) -> str:
     lines = table([head, *rows])
     lines += ["", *goals_table("target", found.goals), ""]
     lines.append(
-        f"An expert has {found.nbytes / 1e6:,.0f} MB in bfloat16; one thread of this machine copies memory at "
+        f"An expert has {found.nbytes / 1e6:,.0f} MB in bfloat16, {found.unchanged_bytes / 1e6:,.0f} MB of it in "
+        "common with the others; one thread of this machine copies memory at "
         f"{found.memory_copy_bytes_per_s / 1e9:.1f} GB/s. Answers after all {found.compared} swaps were those of a "
         f"fresh process. The engine's memory grew by {found.memory_growth_bytes / 1e6:,.0f} MB over them."
     )
