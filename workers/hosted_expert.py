@@ -12,6 +12,7 @@ from workers.data_port import Lease
 from workers.errors import NotResidentError, NotUnloadableError
 from workers.hosted_engine import HostedEngine
 from workers.openai_errors import Failure, RefusedError
+from workers.pins import Pins
 from workers.requests import ExpertRequest
 from workers.residency import Residency
 from workers.spec import ExpertReport, ExpertSpec, ExpertState, Tier
@@ -28,6 +29,7 @@ class HostedExpert:
     host: HostedEngine
     admission: Admission
     residency: Residency
+    pins: Pins
     movable: bool
     idle_s: float | None = None
     _changing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -99,33 +101,35 @@ class HostedExpert:
         After what else is under way with this expert. Raises `NotUnloadableError` and `EngineError`.
         """
         async with self._changing:
+            if self.name in self.pins:
+                raise NotUnloadableError(f"expert `{self.name}` is pinned: `coe unpin {self.name}` first")
             if self.spec.adapter or not self.movable:
                 return self.host.unload(self.spec)
-            if self.spec.model in self.residency.memory.pinned:
-                raise NotUnloadableError(f"expert `{self.name}` is pinned: `coe unpin {self.name}` first")
+            if others := self.pins.on(self.spec.model):
+                unpin = ", ".join(f"`coe unpin {name}`" for name in others)
+                raise NotUnloadableError(f"the model of expert `{self.name}` is pinned: {unpin} first")
             return await self.admission.put_away(self.spec.model)
 
     async def pin(self) -> bool:
-        """Make its model resident and keep it so; False where it is pinned already. Raises as `load`."""
+        """Make its model resident, load its adapter, and keep both; False where it is pinned. Raises as `load`."""
         async with self._changing:
-            pinned = self.residency.memory.pinned
-            if self.spec.model in pinned:
+            if self.name in self.pins:
                 return False
-            pinned.add(self.spec.model)  # before it comes: whoever waits for its place would have it at once
+            self.pins.add(self.name)  # before it comes: whoever waits for its place would have it at once
             try:
                 await self._bring_model()
+                await self._load_adapter()
             except BaseException:
-                pinned.discard(self.spec.model)
+                self.pins.remove(self.name)
                 raise
             return True
 
     async def unpin(self) -> bool:
-        """Let its model leave again; False where it is not pinned."""
+        """Let its model and its adapter leave again; False where it is not pinned."""
         async with self._changing:
-            pinned = self.residency.memory.pinned
-            if self.spec.model not in pinned:
+            if self.name not in self.pins:
                 return False
-            pinned.discard(self.spec.model)
+            self.pins.remove(self.name)
             self.admission.advance()
             return True
 
@@ -146,9 +150,13 @@ class HostedExpert:
             room=self.admission.room(self.name),
             swap_s=round(memory.load_s(model), 4),
             wait_s=round(self.admission.expected_wait_s(self.name), 3),
-            pinned=model in memory.pinned,
+            pinned=self.name in self.pins,
             unload_in_s=self.residency.unload_in_s(model, self.idle_s),
         )
+
+    async def _load_adapter(self) -> None:
+        if self.spec.adapter and self.host.digest(self.spec) is None:
+            await self.host.load(self.spec)
 
     async def _bring_model(self) -> bool:
         if self.residency.admits(self.spec.model):

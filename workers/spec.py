@@ -95,7 +95,7 @@ class ExpertSpec:
     """A model, an adapter or none, a system prompt or none, and sampling defaults, under one name.
 
     `load`: when the adapter goes into the engine, at its start or at a request for it. `pinned`: once resident, its
-    model stays so.
+    model stays so, and once loaded, its adapter.
     """
 
     name: str

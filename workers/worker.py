@@ -23,6 +23,7 @@ from workers.errors import EngineAwayError, NotResidentError, UnknownExpertError
 from workers.hosted_engine import HostedEngine
 from workers.hosted_expert import HostedExpert
 from workers.joined import Joined
+from workers.pins import Pins
 from workers.policies import make_policy
 from workers.residency import Residency
 from workers.spec import LoadReport, WorkerReport, WorkerSpec
@@ -128,11 +129,11 @@ class ExpertWorker:
         return await self._change("unload", expert, HostedExpert.unload)
 
     async def pin(self, expert: str) -> LoadReport:
-        """Make the expert's model resident and keep it so. Raises as `load`."""
+        """Make the expert's model resident, load its adapter, and keep both. Raises as `load`."""
         return await self._change("pin", expert, HostedExpert.pin)
 
     async def unpin(self, expert: str) -> LoadReport:
-        """Let the expert's model leave the device again. Raises `UnknownExpertError`."""
+        """Let the expert's model and adapter leave again. Raises `UnknownExpertError`."""
         return await self._change("unpin", expert, HostedExpert.unpin)
 
     async def _change(self, verb: str, expert: str, change: Callable[[HostedExpert], Awaitable[bool]]) -> LoadReport:
@@ -206,13 +207,17 @@ class ExpertWorker:
         admission = Admission(residency, homes, policy, limits, on_change=self._changed.set)
         hosts = {model: host for host in self._hosts for model in host.models}
         idle_s = {model.name: model.idle_s for model in spec.models}
-        residency.memory.pinned.update(expert.model for expert in spec.experts if expert.pinned)
+        pins = Pins(residency.memory, homes)
+        for expert in spec.experts:
+            if expert.pinned:
+                pins.add(expert.name)
         for expert in spec.experts:
             self._experts[expert.name] = HostedExpert(
                 spec=expert,
                 host=hosts[expert.model],
                 admission=admission,
                 residency=residency,
+                pins=pins,
                 movable=is_movable(spec, expert.model),
                 idle_s=idle_s[expert.model],
             )

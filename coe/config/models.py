@@ -153,7 +153,7 @@ class ExpertConfig(Section):
     load: Literal["start", "request"] = "start"
     """When the adapter goes into the engine: at its start, or at `coe load NAME`. Until then requests get 503."""
     pin: bool = False
-    """Once resident, its model stays so whatever else is asked for."""
+    """Once resident, its model stays so whatever else is asked for; and its adapter, once loaded, until `coe unpin`."""
     system: str | None = None
     """System prompt, put before the client's own."""
     sampling: SamplingConfig = SamplingConfig()

@@ -25,6 +25,7 @@ from workers.errors import (
     WorkerError,
 )
 from workers.hosted_expert import HostedExpert
+from workers.pins import Pins
 from workers.policies import Cost, Memory, make_policy
 from workers.residency import Residency
 from workers.spec import ExpertSpec, MemorySpec
@@ -63,9 +64,19 @@ def memory(names: str = "abc", *, fit: int = 1, host: int = 0, groups: tuple[fro
 
 def expert_of(scene: Scene, name: str) -> HostedExpert:
     """The expert over an engine that is there."""
-    engine: Any = SimpleNamespace(require_reachable=lambda: None)
-    spec = ExpertSpec(name=name, model=name)
-    return HostedExpert(spec=spec, host=engine, admission=scene.admission, residency=scene.residency, movable=True)
+
+    async def pin(_: ExpertSpec) -> None:
+        """It has no adapters."""
+
+    engine: Any = SimpleNamespace(require_reachable=lambda: None, pin=pin)
+    return HostedExpert(
+        spec=ExpertSpec(name=name, model=name),
+        host=engine,
+        admission=scene.admission,
+        residency=scene.residency,
+        pins=Pins(scene.residency.memory, {name: name}),
+        movable=True,
+    )
 
 
 @pytest.fixture

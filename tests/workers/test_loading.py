@@ -98,6 +98,32 @@ async def test_an_expert_on_request_waits_for_its_load(
     assert (await in_engine(worker))["loads"] == 1
 
 
+async def test_a_pinned_adapter_is_loaded_and_stays_until_it_is_unpinned(
+    start: Start, client: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    write_adapter(tmp_path / "poet")
+    worker = await start("poet")
+    done = await worker.pin("poet")
+    assert (done.state, done.changed) == ("ready", True)
+    assert not (await worker.pin("poet")).changed
+    assert await asked_for(client, worker, "poet") == "poet@1"
+    assert (report(worker, "poet").pinned, report(worker, "plain").pinned) == (True, False)
+    with pytest.raises(NotUnloadableError, match="coe unpin poet"):
+        await worker.unload("poet")
+    assert await asked_for(client, worker, "poet") == "poet@1"
+    assert (await worker.unpin("poet")).changed
+    assert not (await worker.unpin("poet")).changed
+    assert (await worker.unload("poet")).state == "unloaded"
+
+
+async def test_an_adapter_that_cannot_be_loaded_is_not_pinned(start: Start, tmp_path: Path) -> None:
+    write_adapter(tmp_path / "poet", rank=16)
+    worker = await start("poet")
+    with pytest.raises(AdapterRefusedError):
+        await worker.pin("poet")
+    assert not report(worker, "poet").pinned
+
+
 @pytest.mark.parametrize("wrong", ["rank", "base", "torn", "engine"])
 async def test_a_bad_adapter_is_refused_and_the_others_go_on(
     start: Start, client: aiohttp.ClientSession, tmp_path: Path, wrong: str
