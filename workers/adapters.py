@@ -24,10 +24,19 @@ _COPIED_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True)
 class LoraRoom:
-    """What an engine keeps ready for adapters, from its start to its end: how many, and of which rank at most."""
+    """What an engine keeps ready for adapters, from its start to its end.
+
+    How many, of which rank at most, and in how many slots: so many may be in one batch.
+    """
 
     adapters: int
     max_rank: int
+    slots: int
+
+    @property
+    def contended(self) -> bool:
+        """Whether adapters take turns in the slots."""
+        return self.adapters > self.slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +50,14 @@ class AdapterCopy:
 def lora_room(model: ModelSpec, adapters: int, highest: int | None) -> LoraRoom:
     """Room for `adapters` (at least 1), whose `highest` rank is only a guess where the model does not say."""
     highest = highest or _DEFAULT_RANK
-    return LoraRoom(adapters, model.max_lora_rank or next((rank for rank in RANKS if rank >= highest), RANKS[-1]))
+    rank = model.max_lora_rank or next((rank for rank in RANKS if rank >= highest), RANKS[-1])
+    return LoraRoom(adapters, rank, model.max_loras or min(adapters, _MAX_LORAS))
 
 
-def lora_arguments(model: ModelSpec, room: LoraRoom) -> list[str]:
+def lora_arguments(room: LoraRoom) -> list[str]:
     """The engine's command-line arguments. One adapter more is kept, for the time that one takes another's place."""
-    batch = model.max_loras or min(room.adapters, _MAX_LORAS)
-    kept = max(batch, room.adapters + 1)
-    sizes = {"--max-loras": batch, "--max-cpu-loras": kept, "--max-lora-rank": room.max_rank}
+    kept = max(room.slots, room.adapters + 1)
+    sizes = {"--max-loras": room.slots, "--max-cpu-loras": kept, "--max-lora-rank": room.max_rank}
     return ["--enable-lora", *(text for option, size in sizes.items() for text in (option, f"{size}"))]
 
 

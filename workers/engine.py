@@ -22,11 +22,11 @@ from workers.adapters import LoraRoom, lora_arguments
 from workers.diagnosis import last_lines, start_failure
 from workers.engine_log import EngineLog
 from workers.errors import EngineStartError
+from workers.extension_arguments import extension_arguments, extension_environment
 from workers.health import until_healthy, until_unhealthy
 from workers.reaper import reaped
 from workers.sleep import sleep_arguments
 from workers.spec import Device, ModelSpec
-from workers.weights.arguments import replaceable_arguments, replaceable_environment
 
 ENGINE_URL = "http://engine"  # over a Unix socket the host is only a header
 MAX_SOCKET_PATH = 107  # bytes; the kernel's limit
@@ -49,6 +49,16 @@ class Launch:
     lora: LoraRoom | None = None
     replaceable: bool = False
     sleeps: bool = False
+
+    @property
+    def verified(self) -> bool:
+        """Whether its weights come and go, so that they are verified each time."""
+        return self.replaceable or self.sleeps
+
+    @property
+    def extended(self) -> bool:
+        """Whether our methods are mixed into it."""
+        return self.verified or (self.lora is not None and self.lora.contended)
 
 
 EngineCommand: TypeAlias = Callable[[Launch], list[str]]
@@ -73,9 +83,9 @@ def engine_command(launch: Launch) -> list[str]:
     if model.max_num_seqs is not None:
         command += ["--max-num-seqs", str(model.max_num_seqs)]
     if launch.lora:
-        command += lora_arguments(model, launch.lora)
-    if launch.replaceable or launch.sleeps:  # what woke is verified as what was replaced
-        command += replaceable_arguments()
+        command += lora_arguments(launch.lora)
+    if launch.extended:
+        command += extension_arguments()
     if launch.sleeps:
         command += sleep_arguments()
     return [*command, *model.extra_args]
@@ -95,8 +105,11 @@ def engine_environment(launch: Launch, inherited: Mapping[str, str]) -> dict[str
     }
     if launch.lora:
         environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
-    if launch.replaceable or launch.sleeps:
-        environment |= replaceable_environment(launch.device, environment)
+    if launch.extended:
+        environment |= extension_environment(environment)
+    if launch.verified and launch.device == "cpu":
+        # Engines run eagerly there: only log-probabilities would be compiled, at a first request's cost.
+        environment["TORCH_COMPILE_DISABLE"] = "1"
     if launch.device == "cpu":
         environment["VLLM_CPU_KVCACHE_SPACE"] = str(launch.model.kv_cache_gb)
     return environment | dict(launch.model.env)

@@ -10,7 +10,7 @@ two requests: no stream breaks or changes its weights, and no cached prefix of t
 import asyncio
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -21,9 +21,11 @@ import aiohttp
 from workers.adapter_check import check_adapter
 from workers.adapters import AdapterCopy, copy_adapter, load_adapter, unload_adapter
 from workers.base_layers import BaseLayers
-from workers.errors import AdapterRefusedError, EngineAwayError
+from workers.engine_control import EngineControl
+from workers.errors import AdapterRefusedError, EngineAwayError, EngineError
 
 _LOG = logging.getLogger("coe.engine")
+_PIN_TIMEOUT_S = 30.0
 
 
 @dataclass(slots=True)
@@ -37,6 +39,9 @@ class _Version:
 class EngineAdapters:
     """Belongs to one life of an engine and one event loop. `folder` is its own; `close` removes it.
 
+    `pinned`: experts whose adapters keep their slots, as long as a batch has no need of them; `send_pins` when that has
+    changed. `contended`: adapters take turns in the slots, and the engine was started with `extension_arguments`.
+
     Calls of `put` and `drop` for one expert must not overlap.
     """
 
@@ -49,11 +54,15 @@ class EngineAdapters:
         base: BaseLayers,
         max_rank: int,
         folder: Path,
+        pinned: Collection[str] = (),
+        contended: bool = False,
     ) -> None:
         self._session = session
         self._base_url = base_url
         self._check = partial(check_adapter, base=base, model=model, max_rank=max_rank)
         self._folder = folder
+        self._pinned = pinned
+        self._control = EngineControl(session, base_url) if contended else None
         self._held: dict[str, _Version] = {}
         self._numbers: dict[str, int] = {}
         self._removing: set[asyncio.Task[None]] = set()
@@ -84,7 +93,19 @@ class EngineAdapters:
             if version is None:
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         self._replace(expert, version)
+        if expert in self._pinned:
+            await self.send_pins()
         return True
+
+    async def send_pins(self) -> None:
+        """Tell the engine what keeps its slot. Where that fails, adapters take turns as others do."""
+        if self._control is None:
+            return
+        names = [held.served_name for expert, held in self._held.items() if expert in self._pinned]
+        try:
+            await self._control.call_workers("coe_adapters_pin", names, timeout_s=_PIN_TIMEOUT_S)
+        except EngineError as error:
+            _LOG.warning("the engine did not pin %s: %s", names, error)
 
     def drop(self, expert: str) -> bool:
         """Let nothing answer as `expert` any more; False where nothing does. Running requests go on to their end."""
@@ -104,6 +125,7 @@ class EngineAdapters:
     async def close(self) -> None:
         """Forget everything, because the engine has ended."""
         self._held.clear()
+        self._control = None
         for task in self._removing:
             task.cancel()
         if self._removing:

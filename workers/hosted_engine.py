@@ -60,6 +60,7 @@ class HostedEngine:
         self.supervisor = Supervisor(self.name, self._life, on_change=self._changed, backoff=backoff)
         self._engine: OwnEngine | None = None
         self._wanted = {expert.name for expert in self._experts if expert.load == "start"}
+        self._pinned = {expert.name for expert in self._experts if expert.pinned}
         self._loading: set[str] = set()
         self._broken: dict[str, str] = {}
         self._deaths: Counter[str] = Counter()
@@ -316,6 +317,20 @@ class HostedEngine:
         self._on_change()
         return held or known
 
+    async def pin(self, expert: ExpertSpec) -> None:
+        """Let the expert's adapter keep its slot in the engine, in this life and later ones."""
+        self._pinned.add(expert.name)
+        await self._send_pins()
+
+    async def unpin(self, expert: ExpertSpec) -> None:
+        """Let it take turns with the others again."""
+        self._pinned.discard(expert.name)
+        await self._send_pins()
+
+    async def _send_pins(self) -> None:
+        if self._engine and self._engine.adapters:
+            await self._engine.adapters.send_pins()
+
     def _running_engine(self) -> OwnEngine | None:
         """Our own engine; None where the server is not ours. Raises `EngineAwayError` where it does not serve now."""
         if self.supervisor.state != "ready":
@@ -339,6 +354,7 @@ class HostedEngine:
             first=self._first,
             experts=self._experts,
             wanted=self._wanted,
+            pinned=self._pinned,
             device=self._worker.device,
             cache_dir=self._worker.cache_dir,
             socket=self._socket,

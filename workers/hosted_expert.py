@@ -122,6 +122,7 @@ class HostedExpert:
             except BaseException:
                 self.pins.remove(self.name)
                 raise
+            await self.host.pin(self.spec)
             return True
 
     async def unpin(self) -> bool:
@@ -131,6 +132,7 @@ class HostedExpert:
                 return False
             self.pins.remove(self.name)
             self.admission.advance()
+            await self.host.unpin(self.spec)
             return True
 
     def report(self, *, draining: bool) -> ExpertReport:

@@ -38,14 +38,16 @@ class OwnEngine:
     """Resolves the sources, then runs an engine with them.
 
     `models` are of one family; the engine starts with the one named `first`, and the others can take its place.
-    `wanted` names the experts whose adapters are loaded at its start; `broken` comes to name those of them whose
-    adapter is refused, and why. `deaths` counts, over all lives, how often the engine ended while it loaded an adapter.
+    `wanted` names the experts whose adapters are loaded at its start, and `pinned` those whose adapters keep their
+    slots. `broken` comes to name those of the wanted whose adapter is refused, and why. `deaths` counts, over all
+    lives, how often the engine ended while it loaded an adapter.
     """
 
     models: Mapping[str, ModelSpec]
     first: str
     experts: Sequence[ExpertSpec]
     wanted: Collection[str]
+    pinned: Collection[str]
     device: Device
     cache_dir: Path
     socket: Path
@@ -93,7 +95,7 @@ class OwnEngine:
         )
         self._engine = Engine(launch, command=self.command)
         await self._engine.start()
-        if launch.replaceable or launch.sleeps:
+        if launch.verified:
             self.weights = WeightSlot(
                 self.session,
                 ENGINE_URL,
@@ -114,6 +116,8 @@ class OwnEngine:
                 base=await asyncio.to_thread(read_base, model_dir),
                 max_rank=room.max_rank,
                 folder=folder,
+                pinned=self.pinned,
+                contended=room.contended,
             )
             await self._load_wanted()
 

@@ -34,6 +34,7 @@ class ScriptedEngine:
         self.seen: list[tuple[dict[str, Any], dict[str, str]]] = []
         self.healthy = True
         self.adapters: list[str] = []
+        self.pinned: list[str] = []
         self.loads = 0
         self.weights: Any = None
 
@@ -44,7 +45,9 @@ class ScriptedEngine:
         app.router.add_post("/v1/load_lora_adapter", self._load_adapter)
         app.router.add_post("/v1/unload_lora_adapter", self._unload_adapter)
         app.router.add_post("/v1/chat/completions", self._chat)
-        if self.weights:
+        if not self.weights:
+            app.router.add_post("/collective_rpc", self._pin_adapters)
+        else:
             self.weights.add_routes(app)
             app.router.add_post("/fault/{name}", self._fault)
         return app
@@ -68,7 +71,7 @@ class ScriptedEngine:
 
     async def _counts(self, _: web.Request) -> web.Response:
         counts = {"running": self.running, "aborted": self.aborted, "loads": self.loads, "adapters": self.adapters}
-        return web.json_response(counts)
+        return web.json_response(counts | {"pinned": self.pinned})
 
     async def _load_adapter(self, request: web.Request) -> web.Response:
         asked = await request.json()
@@ -83,6 +86,12 @@ class ScriptedEngine:
                 os._exit(9)
         self.adapters.append(asked["lora_name"])
         return web.Response()
+
+    async def _pin_adapters(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        assert asked["method"] == "coe_adapters_pin"
+        [self.pinned] = asked["args"]
+        return web.json_response({"results": [{"in_slots": []}]})
 
     async def _unload_adapter(self, request: web.Request) -> web.Response:
         name = (await request.json())["lora_name"]

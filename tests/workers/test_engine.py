@@ -39,7 +39,7 @@ def test_the_command_says_what_the_model_says(tmp_path: Path) -> None:
         gpu_memory_utilization=0.5,
         extra_args=("--seed", "1"),
     )
-    gpu = Launch(model=model, device="gpu", model_dir=tmp_path, socket=tmp_path / "s", lora=LoraRoom(2, 16))
+    gpu = Launch(model=model, device="gpu", model_dir=tmp_path, socket=tmp_path / "s", lora=LoraRoom(2, 16, 2))
     command = engine_command(gpu)
     text = " ".join(command)
     for part in (
@@ -53,6 +53,21 @@ def test_the_command_says_what_the_model_says(tmp_path: Path) -> None:
         assert part in text
     assert command[-2:] == ["--seed", "1"]
     assert "--enforce-eager" not in command
+    assert "--worker-extension-cls" not in command
+
+
+def test_adapters_that_take_turns_in_slots_can_be_pinned_in_the_engine(tmp_path: Path) -> None:
+    plain = launch(tmp_path)
+    contended = replace(plain, lora=LoraRoom(adapters=3, max_rank=16, slots=2))
+    text = " ".join(engine_command(contended))
+    assert "--max-loras 2 --max-cpu-loras 4" in text
+    assert "--worker-extension-cls workers.engine_extension.EngineExtension" in text
+    added = engine_environment(contended, {}).items() - engine_environment(plain, {}).items()
+    assert {name for name, _ in added} == {
+        "PYTHONPATH",
+        "VLLM_SERVER_DEV_MODE",
+        "VLLM_ALLOW_RUNTIME_LORA_UPDATING",
+    }
 
 
 @pytest.mark.parametrize("device", ["cpu", "gpu"])
@@ -60,12 +75,12 @@ def test_weights_can_be_replaced_in_an_engine_started_for_it(tmp_path: Path, dev
     plain = launch(tmp_path, "--seed", "1", device=device)
     replaceable = replace(plain, replaceable=True)
     command = engine_command(replaceable)
-    option = ["--worker-extension-cls", "workers.weights.extension.WeightsExtension"]
+    option = ["--worker-extension-cls", "workers.engine_extension.EngineExtension"]
     assert command == [*engine_command(plain)[:-2], *option, "--seed", "1"]
     environment = engine_environment(replaceable, {"PYTHONPATH": "/mine"})
     added = environment.items() - engine_environment(plain, {"PYTHONPATH": "/mine"}).items()
     root, mine = environment["PYTHONPATH"].split(":")
-    assert (Path(root) / "workers" / "weights" / "extension.py").is_file()
+    assert (Path(root) / "workers" / "engine_extension.py").is_file()
     assert mine == "/mine"
     assert {name for name, _ in added} - {"TORCH_COMPILE_DISABLE"} == {"VLLM_SERVER_DEV_MODE", "PYTHONPATH"}
 

@@ -27,9 +27,9 @@ Start = Callable[..., Awaitable[ExpertWorker]]
 def start(start_worker: StartWorker, tmp_path: Path) -> Start:
     """Starts a worker with `plain` and, from `tmp_path / NAME`, the adapters named; `load` is when they are loaded."""
 
-    async def start(*names: str, load: str = "request", max_lora_rank: int = 8) -> ExpertWorker:
+    async def start(*names: str, load: str = "request", **settings: int) -> ExpertWorker:
         base = write_base(tmp_path / "base")
-        model = ModelSpec(name="base", source=f"path:{base}", max_lora_rank=max_lora_rank)
+        model = ModelSpec(name="base", source=f"path:{base}", **({"max_lora_rank": 8} | settings))  # type: ignore[arg-type]  # mypy takes each for every field
         experts = [ExpertSpec(name="plain", model="base")]
         for name in names:
             source = f"path:{tmp_path / name}"
@@ -114,6 +114,30 @@ async def test_a_pinned_adapter_is_loaded_and_stays_until_it_is_unpinned(
     assert (await worker.unpin("poet")).changed
     assert not (await worker.unpin("poet")).changed
     assert (await worker.unload("poet")).state == "unloaded"
+
+
+async def test_where_adapters_take_turns_in_slots_the_engine_is_told_which_are_pinned(
+    start: Start, tmp_path: Path
+) -> None:
+    for name in ("poet", "cook"):
+        write_adapter(tmp_path / name)
+    worker = await start("poet", "cook", max_loras=1)
+    for name in ("poet", "cook"):
+        await worker.pin(name)
+    assert (await in_engine(worker))["pinned"] == ["poet@1", "cook@1"]
+    write_adapter(tmp_path / "poet", seed=5)
+    await worker.load("poet")  # a new version
+    await worker.unpin("cook")
+    assert (await in_engine(worker))["pinned"] == ["poet@2"]
+    pid = worker.report().engines[0].pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+    async def started_again() -> bool:
+        return worker.report().engines[0].restarts == 1 and report(worker, "poet").state == "ready"
+
+    await eventually(started_again)
+    assert (await in_engine(worker))["pinned"] == ["poet@1"]
 
 
 async def test_an_adapter_that_cannot_be_loaded_is_not_pinned(start: Start, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest_asyncio
 
 from tests.workers.adapter_files import tear, write_adapter
 from workers.engine import ENGINE_URL
+from workers.engine_control import EngineControl
 from workers.spec import ExpertReport, ExpertSpec, ModelSpec, Sampling, WorkerSpec
 from workers.worker import ExpertWorker
 
@@ -98,6 +99,8 @@ async def served(tmp_path_factory: pytest.TempPathFactory, coe_home: Path) -> As
         ExpertSpec(name="torn", model="smollm2", adapter=torn_adapter_in(folder / "torn")),
         ExpertSpec(name="tall", model="smollm2", adapter=adapter_in(folder / "tall", rank=16)),
         ExpertSpec(name="strange", model="smollm2", adapter=adapter_in(folder / "strange", hidden=2048)),
+        ExpertSpec(name="second", model="smollm2", adapter=adapter_in(folder / "second", seed=7)),
+        ExpertSpec(name="third", model="smollm2", adapter=adapter_in(folder / "third", seed=8)),
         ExpertSpec(name="later", model="smollm2", adapter=f"path:{folder / 'later'}", load="request"),
     )
     spec = WorkerSpec(
@@ -192,6 +195,29 @@ async def test_adapters_come_mend_and_go_without_an_engine_restart(served: Serve
     assert await served.say("Tell me about the sea.") == plain
     assert served.engine() == process
     assert worker.report().engines[0].restarts == 0
+
+
+async def test_a_pinned_adapter_keeps_its_slot_unless_a_batch_needs_all(served: Served) -> None:
+    """Three adapters for two slots. With vLLM's own pin, the two requests at once would end the engine."""
+    control = EngineControl(served.worker._hosts[0].session, ENGINE_URL)
+
+    async def in_slots() -> object:
+        [answer] = await control.call_workers("coe_adapters_pin", ["tuned@1"], timeout_s=60)
+        return answer["in_slots"]
+
+    names, process = ("tuned", "second", "third"), served.engine()
+    alone = {name: await served.say("Tell me about the sea.", name) for name in names}
+    await served.worker.pin("tuned")
+    assert await served.say("Tell me about the sea.", "tuned") == alone["tuned"]
+    for name in ("second", "third", "second"):
+        assert await served.say("Tell me about the sea.", name) == alone[name]
+        assert await in_slots() == ["tuned@1"]
+    await asyncio.gather(*(served.say("Hello", name, max_tokens=32, ignore_eos=True) for name in names[1:]))
+    await served.say("Hello")  # a step that needs no adapter
+    assert await in_slots() == ["tuned@1"]
+    assert {name: await served.say("Tell me about the sea.", name) for name in names} == alone
+    await served.worker.unpin("tuned")
+    assert served.engine() == process
 
 
 async def test_more_versions_than_the_engine_keeps_serve_on(served: Served) -> None:
