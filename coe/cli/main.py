@@ -21,6 +21,7 @@ from coe.cli.feedback import feedback
 from coe.cli.join import join
 from coe.cli.load import load, pin, unload, unpin
 from coe.cli.make_trace import make_trace
+from coe.cli.plan_memory import plan_memory
 from coe.cli.plan_placement import plan_placement
 from coe.cli.prepare import prepare
 from coe.cli.ps import ps
@@ -67,6 +68,7 @@ app.command("train-expert", rich_help_panel=EXPERTS)(train_expert)
 app.command("select-experts", rich_help_panel=EXPERTS)(select_experts)
 app.command("simulate", rich_help_panel=MEMORY)(simulate)
 app.command("make-trace", rich_help_panel=MEMORY)(make_trace)
+app.command("plan-memory", rich_help_panel=MEMORY)(plan_memory)
 app.command("plan-placement", rich_help_panel=MEMORY)(plan_placement)
 app.command("eval-plan", rich_help_panel=PLANS)(eval_plan)
 

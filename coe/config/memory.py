@@ -8,7 +8,7 @@ from coe.config.models import Config, ModelConfig, WorkerConfig
 from coe.config.problem import Problem
 from coe.config.source import Location
 
-OWN_KEYS = frozenset({"source", "idle_s", "active_params_b"})
+OWN_KEYS = frozenset({"source", "idle_s", "active_params_b", "shape"})
 """What models of one family need not have in common."""
 
 

