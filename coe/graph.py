@@ -29,6 +29,8 @@ from coe.store.client import open_redis
 from coe.store.directory import RedisDirectory
 from coe.store.swaps import SwapLog
 from coe.telemetry.logs import configure_logs
+from coe.telemetry.served import ServedLog
+from coe.tracing.opening import open_worker_tracing
 from routers.encoders.encoder import Vectors
 from workers.errors import WorkerError
 from workers.spec import LoadReport, WorkerReport
@@ -38,6 +40,7 @@ APPLICATION = "coe"
 GATEWAY = "Gateway"
 UNLIMITED = 1_000_000_000
 SHUTDOWN_S = 20.0
+FLUSH_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,11 @@ class WorkerDeployment:
         host = "127.0.0.1" if runtime.local else ray.util.get_node_ip_address()
         worker_id = f"{group}-{serve.get_replica_context().rank.rank}"
         spec = worker_spec(setup.loaded, group, paths, host=host, token=runtime.token)
-        self._worker = ExpertWorker(spec, worker_id=worker_id, on_report=self._publisher.publish)
+        self._tracing = open_worker_tracing(config, worker_id)
+        served = ServedLog(worker_id, self._tracing)
+        self._worker = ExpertWorker(
+            spec, worker_id=worker_id, on_report=self._publisher.publish, on_served=served.served
+        )
         await self._worker.start()
 
     async def report(self) -> WorkerReport:
@@ -188,6 +195,7 @@ class WorkerDeployment:
 
     async def __del__(self) -> None:  # Serve awaits it before the replica ends
         await self._worker.stop()
+        await self._tracing.close(FLUSH_S)
 
 
 class RouterDeployment:

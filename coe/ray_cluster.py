@@ -25,6 +25,7 @@ from coe.ray_node import (
 from coe.ray_settings import RAY_SETTINGS
 from coe.runtime import RAY_ADDRESS, Runtime
 from coe.telemetry.metrics import MULTIPROC_VARIABLE
+from coe.tracing.collector import PREFIX
 
 REPLICA_PORTS = 200
 
@@ -43,7 +44,7 @@ def start_ray(
     Raises:
         StartupError: Ray did not start, or no cluster answers.
     """
-    shared = _serve_variables(runtime)
+    shared = _serve_variables(runtime) | _tracing_variables()
     metrics = {MULTIPROC_VARIABLE: str(metrics_folder(runtime.run_dir))}
     os.environ.update(shared | metrics)
     if not runtime.local:
@@ -100,6 +101,11 @@ def _invitation(address: str) -> str:
             "`ray get-auth-token --generate` and give it to each machine"
         )
     return joined
+
+
+def _tracing_variables() -> dict[str, str]:
+    """What OpenTelemetry is told here, for the processes on other machines."""
+    return {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
 
 
 def _serve_variables(runtime: Runtime) -> dict[str, str]:

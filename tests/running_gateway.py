@@ -48,6 +48,7 @@ from coe.store.drift_baselines import DriftBaselines
 from coe.store.outcomes import OutcomeLog
 from coe.store.response_cache import ResponseCache
 from coe.store.swaps import SwapLog
+from coe.tracing.hooks import GatewayTracing, NoTracing
 from routers.router import Classification
 from tests.scripted_worker import until
 from workers.spec import LoadReport, WorkerReport
@@ -175,7 +176,7 @@ class Settings:
     """Of one gateway.
 
     `router`: another one than the scripted classifier; `host`: what it says that it listens on; `cards`: of the experts
-    that it has; `context`: of every expert, in tokens; `namespace`: of its logs in Redis.
+    that it has; `context`: of every expert, in tokens; `namespace`: of its logs in Redis; `tracing`: of its requests.
     """
 
     timeout_s: float = 20.0
@@ -193,6 +194,7 @@ class Settings:
     plans: Mapping[str, PlanConfig] = field(default_factory=dict)
     category_plans: Mapping[str, str] = field(default_factory=dict)
     context: int | None = None
+    tracing: GatewayTracing = field(default_factory=NoTracing)
 
 
 def make_planner(
@@ -216,17 +218,18 @@ async def enter_gateway(
     stack: AsyncExitStack, source: ScriptedSource, session: aiohttp.ClientSession, redis: Redis, settings: Settings
 ) -> RunningGateway:
     """Serves until the stack is closed."""
-    cache, classifier = settings.cache, ScriptedClassifier()
+    cache, tracing, classifier = settings.cache, settings.tracing, ScriptedClassifier()
     router = settings.router or classifier
     fleet = Fleet([source])
     await fleet.refresh()
     store = ResponseCache(redis, uuid.uuid4().hex, cache.ttl_s, cache.max_answer_kb * 1024)
     names = tuple(card.name for card in settings.cards)
     experts = {
-        name: CachedExpert(WorkerExpert(name, fleet, session, TOKEN), store, cache.mode, name, None) for name in names
+        name: CachedExpert(tracing.expert(WorkerExpert(name, fleet, session, TOKEN)), store, cache.mode, name, None)
+        for name in names
     }
     planner = make_planner(settings.plans, settings.category_plans, settings.context)
-    decider = Decider(router, names, GENERAL, fleet, planner)
+    decider = Decider(tracing.router(router), names, GENERAL, fleet, planner)
     limits = ChatLimits(settings.max_body_bytes, settings.max_concurrent, settings.ping_interval_s)
     namespace, kept = settings.namespace, settings.log
     counts, swaps = DemandCounts(redis, namespace), SwapLog(redis, namespace)
@@ -236,7 +239,7 @@ async def enter_gateway(
         return await experts[name].recall(request)
 
     executor = Executor(experts, residency=fleet, recall=recall)
-    chat = ChatEndpoint(decider, executor, limits, demand, queue=fleet.queue)
+    chat = ChatEndpoint(decider, tracing.runner(executor), limits, demand, queue=fleet.queue)
     pages = Pages(decider, fleet, settings.cards, GENERAL, settings.max_body_bytes)
     control = ScriptedControl()
     key = SecretStr(settings.admin_key) if settings.admin_key else None
@@ -258,7 +261,7 @@ async def enter_gateway(
         decisions=DecisionsPage(decisions, guard),
         observer=observer,
     )
-    url = await stack.enter_async_context(_served(app))
+    url = await stack.enter_async_context(_served(tracing.app(app)))
     client = await stack.enter_async_context(aiohttp.ClientSession(url))
     return RunningGateway(
         url, client, fleet, source, chat, classifier, control, decisions, outcomes, observer, demand, swaps

@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,7 +22,7 @@ from workers.errors import NotResidentError, QueueFullError, QueueTimeoutError, 
 from workers.policies import Policy, Serve, Swap, Wait
 from workers.queues import Queues, Waiting
 from workers.residency import Residency
-from workers.spec import Tier
+from workers.spec import SwapReport, Tier
 
 _LONGEST_RETRY_S = 60.0
 _RETRY_S = 5.0
@@ -43,12 +44,14 @@ class Limits:
 class Turn:
     """A request's place among the running.
 
-    `tier` is where the request found its weights, and `swap_s` what it waited for them where that was not the device.
+    `tier` is where the request found its weights, and `swap_s` what it waited for them where that was not the device;
+    `swap` is the one that brought them.
     """
 
     tier: Tier = "device"
     waited_s: float = 0.0
     swap_s: float = 0.0
+    swap: SwapReport | None = None
 
 
 class Admission:
@@ -190,7 +193,7 @@ class Admission:
     async def _enter(self, expert: str) -> Turn:
         name, load, now = self._homes[expert], self._queues.load(expert), self._clock()
         self._policy.arrived(name, now)
-        tier = self._memory.tier(name)
+        tier, swaps = self._memory.tier(name), self._residency.swaps
         ready = self._residency.admits(name)
         if ready and not self._queues.names and self._queues.has_room(expert):
             self._queues.begin(expert, now)
@@ -207,7 +210,9 @@ class Admission:
             )
         await self._turn_of(waiting)
         waited_s = self._clock() - now
-        return Turn(tier, waited_s, 0.0 if ready else waited_s)
+        if ready:
+            return Turn(tier, waited_s)
+        return Turn(tier, waited_s, waited_s, self._residency.brought(name, after=swaps))
 
     async def _turn_of(self, waiting: Waiting) -> None:
         timeout_s = self._limits.queue_timeout_s
@@ -256,7 +261,8 @@ class Admission:
                 self._let_in(name)
 
     def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name="swap")
+        # The work of no request, whoever's coming or going set it off: its log lines are not to carry one's id.
+        task = asyncio.create_task(work, name="swap", context=Context())
         task.add_done_callback(self._worked)
         return task
 
@@ -271,7 +277,8 @@ class Admission:
         try:
             await self._residency.swap(swap, partial(self._drained, set(swap.evict)))
         except WorkerError as error:
-            self.refuse(swap.name, NotResidentError(str(error), _RETRY_S))
+            failed = self._residency.reports[-1]
+            self.refuse(swap.name, NotResidentError(str(error), _RETRY_S, failed))
 
     async def _drained(self, names: set[str]) -> None:
         """Returns when nothing runs on `names`."""

@@ -4,7 +4,9 @@ A request is read once and written once as JSON; its answer is not parsed at all
 closes the other side of the same request at once. What a failure looks like is `workers.openai_errors`' business.
 """
 
+import asyncio
 import hmac
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
@@ -14,10 +16,11 @@ import aiohttp
 from aiohttp import web
 
 from workers.answers import StreamFailedError, StreamNames, named_body
-from workers.errors import NotResidentError, QueueFullError, QueueTimeoutError
+from workers.errors import AdmissionError, NotResidentError, QueueFullError, QueueTimeoutError
 from workers.openai_errors import Failure, RefusedError, engine_died, relayed
 from workers.requests import ExpertRequest, Request, RequestFormatError, read_request
-from workers.spec import Tier
+from workers.serving import REQUEST_ID_HEADER, OnServed, Serving
+from workers.spec import SwapReport, Tier
 
 TOKEN_HEADER = "x-coe-token"  # noqa: S105  a name, not a secret
 SWAP_HEADER = "x-coe-swap-ms"
@@ -31,11 +34,16 @@ _DRAINING = Failure(503, "draining", "this worker is being stopped: ask another 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """An expert that stays resident: how to ask its engine, where its weights were, and how long it waited for them."""
+    """An expert that stays resident: how to ask its engine, where its weights were, and what the request waited for.
+
+    `swap_s` is the part of `waited_s` that was for the weights, which `swap` brought.
+    """
 
     asking: ExpertRequest
     tier: Tier = "device"
     swap_s: float = 0.0
+    waited_s: float = 0.0
+    swap: SwapReport | None = None
 
 
 class Servable(Protocol):
@@ -59,13 +67,23 @@ class Servable(Protocol):
 
 
 class DataPort:
-    """Serves `experts` on a free port of `host`. With a `token`, requests must carry it in `x-coe-token`."""
+    """Serves `experts` on a free port of `host`. With a `token`, requests must carry it in `x-coe-token`.
+
+    `on_served` is called at the end of every request, on its path: it must be quick and not fail.
+    """
 
     def __init__(
-        self, experts: Mapping[str, Servable], *, report: Callable[[], bytes], host: str, token: str | None = None
+        self,
+        experts: Mapping[str, Servable],
+        *,
+        report: Callable[[], bytes],
+        host: str,
+        token: str | None = None,
+        on_served: OnServed | None = None,
     ) -> None:
         self._experts = experts
         self._report = report
+        self._on_served = on_served
         self._host = host
         self._token = token.encode() if token is not None else None
         self._runner: web.AppRunner | None = None
@@ -106,18 +124,35 @@ class DataPort:
         return _reply(Failure(404, "not_found", f"there is no {request.method} {request.path} here"))
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
+        serving = Serving.begin(request.headers)
+        try:
+            response = await self._answer(request, serving)
+        except (asyncio.CancelledError, ConnectionResetError):
+            serving.error = "cancelled"
+            raise
+        else:
+            serving.status = response.status
+            return response
+        finally:
+            serving.ended = time.time()
+            if self._on_served:
+                self._on_served(serving)
+
+    async def _answer(self, request: web.Request, serving: Serving) -> web.StreamResponse:
         try:
             expert, asked = await self._accepted(request)
+            serving.expert = expert.name
             async with expert.lease() as lease:
-                return await _forward(request, expert, lease.asking.apply(asked), _memory_headers(lease))
+                serving.tier, serving.waited_s, serving.swap = lease.tier, lease.waited_s, lease.swap
+                return await _forward(request, expert, lease.asking.apply(asked), _memory_headers(lease), serving)
         except RefusedError as error:
-            return _reply(error.failure)
-        except QueueFullError as error:
-            return _reply(Failure(429, "queue_full", str(error), error.retry_after_s))
-        except QueueTimeoutError as error:
-            return _reply(Failure(503, "queue_timeout", str(error), error.retry_after_s))
-        except NotResidentError as error:
-            return _reply(Failure(503, "expert_unavailable", str(error), error.retry_after_s))
+            failure = error.failure
+        except AdmissionError as error:
+            failure = _not_admitted(error)
+            if isinstance(error, NotResidentError):
+                serving.swap = error.swap
+        serving.error = failure.error_type
+        return _reply(failure)
 
     async def _accepted(self, request: web.Request) -> tuple[Servable, Request]:
         self._authorise(request)
@@ -145,18 +180,28 @@ class DataPort:
             raise RefusedError(Failure(401, "invalid_token", needed))
 
 
+def _not_admitted(error: AdmissionError) -> Failure:
+    match error:
+        case QueueFullError():
+            return Failure(429, "queue_full", str(error), error.retry_after_s)
+        case QueueTimeoutError():
+            return Failure(503, "queue_timeout", str(error), error.retry_after_s)
+        case _:
+            return Failure(503, "expert_unavailable", str(error), error.retry_after_s)
+
+
 async def _forward(
-    request: web.Request, expert: Servable, body: bytes, headers: Mapping[str, str]
+    request: web.Request, expert: Servable, body: bytes, headers: Mapping[str, str], serving: Serving
 ) -> web.StreamResponse:
     try:
-        upstream = await _ask(request, expert, body)
+        upstream = await _ask(serving, expert, body)
     except _LOST as error:
         raise RefusedError(engine_died()) from error
     try:
         if upstream.status >= 400:
             raise RefusedError(relayed(upstream.status, await upstream.read()))
         if upstream.content_type == "text/event-stream":
-            return await _stream(request, expert, upstream, headers)
+            return await _stream(request, expert, upstream, headers, serving)
         answer = named_body(await upstream.read(), expert.name)
         return web.Response(body=answer, content_type=upstream.content_type, headers=headers)
     except aiohttp.ClientPayloadError as error:
@@ -165,8 +210,10 @@ async def _forward(
         upstream.close()  # of no effect on a connection that is done; else the engine aborts the request
 
 
-async def _ask(request: web.Request, expert: Servable, body: bytes) -> aiohttp.ClientResponse:
-    headers = {name: value for name in ("x-request-id",) if (value := request.headers.get(name))}
+async def _ask(serving: Serving, expert: Servable, body: bytes) -> aiohttp.ClientResponse:
+    headers = dict(serving.trace)  # vLLM's own spans join the trace where it is told of the collector
+    if serving.request_id:
+        headers[REQUEST_ID_HEADER] = serving.request_id
     url = f"{expert.base_url}/v1/chat/completions"
     try:
         return await expert.session.post(url, data=body, headers=headers)
@@ -176,7 +223,11 @@ async def _ask(request: web.Request, expert: Servable, body: bytes) -> aiohttp.C
 
 
 async def _stream(
-    request: web.Request, expert: Servable, upstream: aiohttp.ClientResponse, headers: Mapping[str, str]
+    request: web.Request,
+    expert: Servable,
+    upstream: aiohttp.ClientResponse,
+    headers: Mapping[str, str],
+    serving: Serving,
 ) -> web.StreamResponse:
     names = StreamNames(expert.name)
     # Headers wait for the first bytes, so that a failure until then still has its status.
@@ -191,8 +242,10 @@ async def _stream(
                 await response.write(data)
         last = names.rest()
     except StreamFailedError as error:
+        serving.error = error.failure.error_type
         last = error.before + error.failure.event
     except aiohttp.ClientPayloadError:
+        serving.error = engine_died().error_type
         last = engine_died().event
     with suppress(ConnectionResetError):
         await response.write(last)

@@ -28,7 +28,10 @@ WorkerError
     └── NotResidentError    what it needs could not be brought onto the device
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from workers.spec import SwapReport  # which imports this module
 
 
 class WorkerError(Exception):
@@ -162,4 +165,8 @@ class QueueTimeoutError(AdmissionError):
 
 
 class NotResidentError(AdmissionError):
-    """The weights that the request needs could not be brought onto the device."""
+    """The weights that the request needs could not be brought onto the device; `swap` is the attempt that failed."""
+
+    def __init__(self, message: str, retry_after_s: float, swap: "SwapReport | None" = None) -> None:
+        super().__init__(message, retry_after_s)
+        self.swap = swap

@@ -84,7 +84,8 @@ class HostedExpert:
             if failure := self.refusal():  # what was ready before the wait may have gone since
                 raise RefusedError(failure)
             with self.host.lease(self.spec) as served_name:
-                yield Lease(ExpertRequest(self.spec, served_name), turn.tier, turn.swap_s)
+                asking = ExpertRequest(self.spec, served_name)
+                yield Lease(asking, turn.tier, turn.swap_s, turn.waited_s, turn.swap)
 
     async def load(self) -> bool:
         """Make its model resident and its adapter answer as it is now; False where both do already.

@@ -40,6 +40,11 @@ class Failure:
         return orjson.dumps({"error": error})
 
     @property
+    def error_type(self) -> str:
+        """The cause for programs that need one: the code, or the status where there is none."""
+        return self.code or str(self.status)
+
+    @property
     def event(self) -> bytes:
         """The failure as a server-sent event, for a stream that has begun."""
         return b"data: " + self.body + b"\n\n"

@@ -14,6 +14,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextvars import Context
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -122,6 +123,16 @@ class Residency:
         failed = self._failures.get(name)
         return failed if failed and self._clock() < failed.retry_at else None
 
+    @property
+    def swaps(self) -> int:
+        """How many have ended, well or not; the number of the last."""
+        return self._count
+
+    def brought(self, name: str, after: int) -> SwapReport | None:
+        """The last swap that brought `name` in, where its number is above `after` and it is remembered."""
+        found = (swap for swap in reversed(self.reports) if swap.model == name and not swap.error)
+        return next((swap for swap in found if swap.number > after), None)
+
     def blockers(self, name: str) -> list[str]:
         """What is pinned and so leaves no place for `name`; empty where there is one."""
         memory = self.memory
@@ -198,7 +209,10 @@ class Residency:
         return True
 
     def prefetch(self) -> None:
-        """Begin to copy to host memory what the policy names, where nothing else is under way."""
+        """Begin to copy to host memory what the policy names, where nothing else is under way.
+
+        It is the work of no request, whoever's coming or going set it off, so that it runs in a context of its own.
+        """
         memory = self.memory
         if self.coming or self.leaving or self._fetching or not memory.host_bytes:
             return
@@ -206,7 +220,7 @@ class Residency:
         memory.disk_only = {name for name in memory.costs if not self._can_fetch(name, now)}
         name = self._policy.prefetch(memory, now)
         if name is not None and name not in memory.host and name not in memory.disk_only:
-            self._fetching = asyncio.create_task(self._fetch(name), name=f"fetch {name}")
+            self._fetching = asyncio.create_task(self._fetch(name), name=f"fetch {name}", context=Context())
 
     async def close(self) -> None:
         """End what is being fetched."""

@@ -26,6 +26,7 @@ from workers.joined import Joined
 from workers.pins import Pins
 from workers.policies import make_policy
 from workers.residency import Residency
+from workers.serving import OnServed
 from workers.spec import LoadReport, WorkerReport, WorkerSpec
 from workers.supervisor import DEFAULT_BACKOFF, Backoff
 
@@ -47,7 +48,8 @@ class ExpertWorker:
     """Serves the experts of `spec`. Make it anywhere; start it once, in the thread and loop that it shall live in.
 
     `on_report` is awaited at every change of a state and every two seconds, never twice at once; where it fails or
-    takes longer than ten seconds that is logged and has no other effect.
+    takes longer than ten seconds that is logged and has no other effect. `on_served` is called at the end of every
+    request, on its path: it must be quick and not fail.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class ExpertWorker:
         *,
         worker_id: str,
         on_report: OnReport | None = None,
+        on_served: OnServed | None = None,
         command: EngineCommand = engine_command,
         backoff: Backoff = DEFAULT_BACKOFF,
     ) -> None:
@@ -69,7 +72,9 @@ class ExpertWorker:
         self._experts: dict[str, HostedExpert] = {}
         self._residency: Residency | None = None
         self._admission: Admission | None = None
-        self._port = DataPort(self._experts, report=self._report_json, host=spec.host, token=spec.token)
+        self._port = DataPort(
+            self._experts, report=self._report_json, host=spec.host, token=spec.token, on_served=on_served
+        )
         self._background: list[asyncio.Task[None]] = []
         self._changes = Joined[LoadReport]()
         self._epoch = 0

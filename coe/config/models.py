@@ -319,7 +319,16 @@ class LogConfig(Section):
     file: str | None = None
     """File that the whole service appends to; where absent, `logs/serve-PORT.log` in the cache folder, of one run."""
     prompts: bool = False
-    """Log prompt texts. Off, because prompts are private."""
+    """Log prompt texts, and put them into traces. Off, because prompts are private."""
+
+
+class TelemetryConfig(Section):
+    otlp_endpoint: str | None = Field(None, pattern=r"^https?://[^\s]+$")
+    """Collector of traces by OTLP over HTTP, such as `http://localhost:4318`; `/v1/traces` is added. Where absent, the
+    one that OTEL_EXPORTER_OTLP_ENDPOINT names; without either, requests are not traced."""
+    sample_ratio: float | None = Field(None, ge=0, le=1)
+    """Share of requests that are traced, of those that come without a trace of their own; where absent, as
+    OTEL_TRACES_SAMPLER says, or all."""
 
 
 class Config(Section):
@@ -336,6 +345,7 @@ class Config(Section):
     """Where absent, everything runs on this machine and nothing but the API listens to others."""
     cache: CacheConfig = CacheConfig()
     logs: LogConfig = LogConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
 
     def active_params_b(self, expert: str) -> float | None:
         """Active parameters of an expert in billions, or None where neither it nor its model says."""

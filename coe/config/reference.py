@@ -25,6 +25,7 @@ from coe.config.models import (
     SamplingConfig,
     ServerConfig,
     ShapeConfig,
+    TelemetryConfig,
     WorkerConfig,
 )
 
@@ -45,6 +46,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "cluster": ClusterConfig,
     "cache": CacheConfig,
     "logs": LogConfig,
+    "telemetry": TelemetryConfig,
 }
 HEAD = """# Configuration
 

@@ -50,6 +50,8 @@ from coe.store.drift_baselines import DriftBaselines
 from coe.store.outcomes import OutcomeLog
 from coe.store.response_cache import ResponseCache
 from coe.store.swaps import SwapLog
+from coe.tracing.hooks import GatewayTracing
+from coe.tracing.opening import open_gateway_tracing
 
 LOG_TIMEOUT_S = 2.0
 
@@ -67,6 +69,7 @@ class Gateway:
     fleet: Fleet
     observer: DecisionObserver
     demand: DemandCounter
+    tracing: GatewayTracing
 
     def background(self) -> Sequence[Coroutine[None, None, None]]:
         """To run beside the application. None of it ends by itself."""
@@ -79,6 +82,7 @@ class Gateway:
             async with asyncio.timeout(LOG_TIMEOUT_S):
                 await self.observer.flush()
                 await self.demand.push()
+        await self.tracing.close(LOG_TIMEOUT_S)
         return drained
 
 
@@ -96,16 +100,18 @@ def assemble_gateway(
     """
     config = loaded.config
     redis = open_redis(runtime.redis_url)
+    tracing = open_gateway_tracing(config)
     at_once = {group: worker.max_running for group, worker in config.workers.items()}
     fleet = Fleet((RedisDirectory(redis, config.redis.namespace), workers), at_once)
     counts = DemandCounts(redis, config.redis.namespace)
     demand = DemandCounter(counts)
-    decider = Decider(router, list(config.experts), config.router.general, fleet, load_planner(loaded))
+    decider = Decider(tracing.router(router), list(config.experts), config.router.general, fleet, load_planner(loaded))
     max_body = int(config.server.max_body_mb * 1e6)
     limits = ChatLimits(max_body, config.server.max_concurrent, config.server.ping_interval_s)
-    experts = _experts(loaded, runtime, fleet, redis)
+    experts = _experts(loaded, runtime, fleet, redis, tracing)
     executor = Executor(experts, residency=fleet, embedder=router, recall=partial(_recall, experts))
-    chat = ChatEndpoint(decider, executor, limits, demand, queue=fleet.queue, log_prompts=config.logs.prompts)
+    runner = tracing.runner(executor)
+    chat = ChatEndpoint(decider, runner, limits, demand, queue=fleet.queue, log_prompts=config.logs.prompts)
     decisions, outcomes, drift = _records(config, redis)
     observer = DecisionObserver(decisions, drift, config.router.log.prompts)
     guard = AdminGuard(config.server.host, config.server.admin_key)
@@ -121,14 +127,16 @@ def assemble_gateway(
         observer=observer,
         repeats_id=False,
     )
-    return Gateway(app, chat, fleet, observer, demand)
+    return Gateway(tracing.app(app), chat, fleet, observer, demand, tracing)
 
 
 async def _recall(experts: Mapping[str, CachedExpert], name: str, request: ChatRequest) -> Answer | None:
     return await experts[name].recall(request)
 
 
-def _experts(loaded: LoadedConfig, runtime: Runtime, fleet: Fleet, redis: Redis) -> dict[str, CachedExpert]:
+def _experts(
+    loaded: LoadedConfig, runtime: Runtime, fleet: Fleet, redis: Redis, tracing: GatewayTracing
+) -> dict[str, CachedExpert]:
     config = loaded.config
     cache = ResponseCache(redis, config.redis.namespace, config.cache.ttl_s, config.cache.max_answer_kb * 1024)
     session = aiohttp.ClientSession(
@@ -138,7 +146,7 @@ def _experts(loaded: LoadedConfig, runtime: Runtime, fleet: Fleet, redis: Redis)
     )
     return {
         name: CachedExpert(
-            WorkerExpert(name, fleet, session, runtime.token),
+            tracing.expert(WorkerExpert(name, fleet, session, runtime.token)),
             cache,
             config.cache.mode,
             expert_fingerprint(loaded, name),

@@ -16,7 +16,7 @@ from coe.gateway.dry_run import dry_run
 from coe.gateway.exchange import Exchange
 from coe.gateway.http import EVENT_STREAM, read_body, send_reply, start_reply, until_disconnect
 from coe.gateway.protocol import parse_chat
-from coe.plan.executor import Executor
+from coe.plan.executor import PlanRunner
 from coe.plan.expert import NO_EXPERT, Answer
 from coe.plan.plans import Plan
 from coe.plan.request import ChatRequest
@@ -44,7 +44,7 @@ class ChatEndpoint:
     def __init__(
         self,
         decider: Decider,
-        executor: Executor,
+        runner: PlanRunner,
         limits: ChatLimits,
         demand: DemandCounter,
         *,
@@ -55,7 +55,7 @@ class ChatEndpoint:
         self._decider = decider
         self._queue = queue
         self._demand = demand
-        self._executor = executor
+        self._runner = runner
         self._limits = limits
         self._log_prompts = log_prompts
         self._running = 0
@@ -115,7 +115,7 @@ class ChatEndpoint:
             await self._complete(exchange, decision.plan, request, send)
 
     async def _complete(self, exchange: Exchange, plan: Plan, request: ChatRequest, send: Send) -> None:
-        answer = await self._executor.run(plan, request)
+        answer = await self._runner.run(plan, request)
         exchange.run = answer.run
         async with aclosing(answer.chunks) as chunks:
             body = b"".join([chunk async for chunk in chunks])
@@ -151,7 +151,7 @@ class ChatEndpoint:
 
     async def _begin(self, exchange: Exchange, plan: Plan, request: ChatRequest) -> tuple[Answer, bytes]:
         """The answer and its first bytes: until they are there, a failure still has its own HTTP status."""
-        answer = await self._executor.run(plan, request)
+        answer = await self._runner.run(plan, request)
         exchange.run = answer.run
         try:
             return answer, await anext(answer.chunks, b"")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from coe.aggregators.agreement import Embedder, Groups, Judged, Likeness, NearEmbeddings
 from coe.aggregators.budgeted_expert import BudgetedExpert, NullExpert, Recall
@@ -32,6 +33,14 @@ from coe.plan.plans import (
     Single,
 )
 from coe.plan.request import ChatRequest
+
+
+class PlanRunner(Protocol):
+    """Answers by a plan. What wraps one has this same shape."""
+
+    async def run(self, plan: Plan, request: ChatRequest) -> Answer:
+        """Begins the answer. Raises RequestError where none can begin."""
+        ...
 
 
 async def nothing_recalled(_: str, __: ChatRequest) -> Answer | None:

@@ -27,6 +27,7 @@ class ChatRequest:
         cache: the client's choice; None where the configuration decides.
         fields: the body as the client sent it, without the service's own field `coe`.
         options: what the client says of the plan.
+        trace: headers by which what a worker does joins the request's trace; none where nothing is traced.
     """
 
     request_id: str
@@ -37,6 +38,7 @@ class ChatRequest:
     cache: CacheMode | None
     fields: Mapping[str, JsonValue]
     options: PlanOptions = NO_OPTIONS
+    trace: tuple[tuple[str, str], ...] = ()
 
     @property
     def messages(self) -> list[JsonValue]:

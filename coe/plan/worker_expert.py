@@ -94,6 +94,7 @@ class WorkerExpert:
 
     async def _post(self, endpoint: Endpoint, request: ChatRequest, body: bytes) -> aiohttp.ClientResponse:
         headers = {**self._headers, "x-request-id": request.request_id}
+        headers.update(request.trace)
         response = await self._session.post(f"{endpoint.url}/v1/chat/completions", data=body, headers=headers)
         if response.status != 200:
             async with response:

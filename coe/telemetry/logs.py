@@ -16,6 +16,9 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
+from coe.tracing.traceparent import trace_ids
+from workers.serving import current_request
+
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -40,6 +43,8 @@ class _ToStructlog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         fields = {key: value for key in ("model", "worker") if (value := getattr(record, key, None)) is not None}
+        if serving := current_request():
+            fields |= {"request_id": serving.request_id, **trace_ids(dict(serving.trace))}
         log = get_logger(record.name)
         text = record.getMessage()
         if record.exc_info:
@@ -75,11 +80,12 @@ def configure_logs(file: Path, level: str, component: str) -> None:
         logger_factory=lambda *_: sink,
         cache_logger_on_first_use=True,
     )
-    for name in ("coe", "workers", "aiohttp.server"):
+    for name in ("coe", "workers", "aiohttp.server", "opentelemetry"):
         bridge = logging.getLogger(name)
         bridge.handlers = [_ToStructlog()]
         bridge.setLevel(LEVELS[level])
         bridge.propagate = False
+    logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)  # coe.tracing.export tells of it once
     if level == "info":  # engines tell much in their own INFO; `debug` shows it
         logging.getLogger("coe.engine").setLevel(logging.WARNING)
 

@@ -63,6 +63,7 @@ RESIDENT_ROUTED = Counter(
 TIER_HITS = Counter("coe_tier_hits_total", "Requests by where they found their expert.", ["expert", "tier"])
 SWAPS = Counter("coe_swaps_total", "Changes of what is resident.", ["worker", "model", "tier", "result"])
 SWAP_SECONDS = Histogram("coe_swap_duration_seconds", "Of swaps that were done.", ["tier"], buckets=LATENCY_BUCKETS)
+TRACE_SPANS = Counter("coe_trace_spans_total", "Spans for the collector: sent, or lost.", ["result"])
 SWAP_THRASH = Counter("coe_swap_thrash_total", "Swaps in of what had just left.", ["worker", "model"])
 
 _COUNTED = (
@@ -90,6 +91,7 @@ _COUNTED = (
     SWAPS,
     SWAP_SECONDS,
     SWAP_THRASH,
+    TRACE_SPANS,
 )
 
 

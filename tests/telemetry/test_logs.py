@@ -1,6 +1,7 @@
 import logging
 import stat
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import structlog
 
 from coe.telemetry.logs import configure_logs, get_logger
+from workers.serving import Serving
 
 Lines = Callable[[], list[dict[str, Any]]]
 
@@ -16,7 +18,7 @@ Lines = Callable[[], list[dict[str, Any]]]
 @pytest.fixture
 def log_file(tmp_path: Path) -> Iterator[Path]:
     """A log file; afterwards logging is as it was."""
-    names = ("coe", "workers", "aiohttp.server", "coe.engine")
+    names = ("coe", "workers", "aiohttp.server", "coe.engine", "opentelemetry", "opentelemetry.exporter")
     before = {name: (logging.getLogger(name).level, logging.getLogger(name).propagate) for name in names}
     yield tmp_path / "coe.log"
     structlog.reset_defaults()
@@ -53,6 +55,24 @@ def test_lines_carry_the_request_that_they_belong_to(log_file: Path, lines: Line
         get_logger("coe.test").info("inside")
     get_logger("coe.test").info("outside")
     assert [line.get("request_id") for line in lines()] == ["r-1", None]
+
+
+def test_lines_of_a_worker_carry_the_request_that_it_serves(log_file: Path, lines: Lines) -> None:
+    configure_logs(log_file, "info", "worker")
+    trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    for headers in ({"x-request-id": "r-1", "traceparent": f"00-{trace}-{span}-01"}, {"x-request-id": "r-2"}):
+        copy_context().run(_serve, headers)
+    logging.getLogger("coe.worker").info("outside")
+    first, second, outside = lines()
+    assert (first["request_id"], first["trace_id"], first["span_id"]) == ("r-1", trace, span)
+    assert second["request_id"] == "r-2"
+    assert "trace_id" not in second
+    assert "request_id" not in outside
+
+
+def _serve(headers: dict[str, str]) -> None:
+    Serving.begin(headers)
+    logging.getLogger("coe.worker").info("inside")
 
 
 def test_events_below_the_level_are_left_out(log_file: Path, lines: Lines) -> None:

@@ -28,6 +28,7 @@ from workers.hosted_expert import HostedExpert
 from workers.pins import Pins
 from workers.policies import Cost, Memory, make_policy
 from workers.residency import Residency
+from workers.serving import Serving, current_request
 from workers.spec import ExpertSpec, MemorySpec
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -103,6 +104,53 @@ def test_a_request_to_other_weights_waits_for_them_and_says_how_long(run: Run) -
         assert scene.mechanism.swaps == [("b", ("a",), "disk")]
         report = scene.residency.reports[-1]
         assert (report.model, report.evicted, report.tier, report.number) == ("b", ("a",), "disk", 1)
+        assert turn.swap == report
+
+    run(scene())
+
+
+def test_a_request_is_told_of_the_swap_that_it_waited_for_and_of_no_other(run: Run) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(), resident="a", max_running=1)
+        together = [asyncio.create_task(scene.request("b")) for _ in range(2)]
+        turns = [await turn for turn in together]
+        assert [turn.swap and turn.swap.number for turn in turns] == [1, 1]
+        running = asyncio.create_task(scene.request("b"))
+        queued = asyncio.create_task(scene.request("b"))
+        assert [(await turn).swap for turn in (running, queued)] == [None, None]
+
+    run(scene())
+
+
+def test_a_request_whose_weights_could_not_be_brought_is_told_of_the_attempt(run: Run) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(), resident="a")
+        scene.mechanism.fails = AdapterRefusedError("torn")
+        with pytest.raises(NotResidentError) as refused:
+            await scene.request("b")
+        swap = refused.value.swap
+        assert swap is not None
+        assert (swap.model, swap.error) == ("b", "torn")
+
+    run(scene())
+
+
+def test_a_swap_is_the_work_of_no_request(run: Run) -> None:
+    """Whoever's coming or going set it off: lines that it logs are not to carry one's id."""
+
+    async def scene() -> None:
+        scene = Scene(memory(), resident="a")
+        seen: list[object] = []
+        bring = scene.mechanism.swap
+
+        async def swap(*args: Any, **more: Any) -> Any:
+            seen.append(current_request())
+            return await bring(*args, **more)
+
+        scene.mechanism.swap = swap  # type: ignore[method-assign]  # the test's own eyes
+        Serving.begin({"x-request-id": "r-1"})
+        await scene.request("b")
+        assert seen == [None]
 
     run(scene())
 

@@ -21,6 +21,7 @@ from workers.openai_errors import Failure, RefusedError
 from workers.policies import Cost, FcfsLru, Memory
 from workers.requests import ExpertRequest
 from workers.residency import Residency
+from workers.serving import Serving, current_request
 from workers.spec import ExpertSpec, Sampling
 
 
@@ -55,14 +56,22 @@ class Poet:
         async with self.admission.slot("poet") as turn:
             if self.failure:
                 raise RefusedError(self.failure)
-            yield Lease(self.request, turn.tier, turn.swap_s)
+            yield Lease(self.request, turn.tier, turn.swap_s, turn.waited_s, turn.swap)
 
 
 class Port:
     """A port, its engine, its one expert, and a client."""
 
-    def __init__(self, engine: Any, poet: Poet, port: DataPort, client: aiohttp.ClientSession) -> None:
-        self.engine, self.poet, self.port, self.client = engine, poet, port, client
+    def __init__(self, engine: Any, poet: Poet, client: aiohttp.ClientSession) -> None:
+        self.engine, self.poet, self.client = engine, poet, client
+        self.served: list[Serving] = []
+        self.port = DataPort(
+            {"poet": poet},
+            report=lambda: b'{"report": 1}',
+            host="127.0.0.1",
+            token="secret",
+            on_served=self.served.append,
+        )
 
     def chat(self, script: str, *, headers: dict[str, str] | None = None, **fields: Any) -> Any:
         body = {"model": "poet", "messages": [{"role": "user", "content": script}]} | fields
@@ -73,12 +82,11 @@ class Port:
 async def port(tmp_path: Path, scripted: ModuleType, client: aiohttp.ClientSession) -> AsyncIterator[Port]:
     engine, socket = scripted.ScriptedEngine(), tmp_path / "e.sock"
     async with engine.serve(socket), engine_session(socket) as session:
-        poet = Poet(session)
-        data_port = DataPort({"poet": poet}, report=lambda: b'{"report": 1}', host="127.0.0.1", token="secret")
-        await data_port.start()
+        port = Port(engine, Poet(session), client)
+        await port.port.start()
         client.headers["x-coe-token"] = "secret"
-        yield Port(engine, poet, data_port, client)
-        await data_port.stop()
+        yield port
+        await port.port.stop()
 
 
 async def eventually(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
@@ -227,3 +235,81 @@ async def test_an_answer_says_how_long_its_weights_took_to_come(port: Port, *, s
     async with port.chat("hello", stream=stream) as response:
         assert "x-coe-swap-ms" not in response.headers
         assert response.headers["x-coe-tier"] == "device"
+
+
+# What is told of a request when it is over
+
+ABOVE = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "shop=t61"}
+
+
+async def test_a_request_is_told_of_with_what_it_waited_for(port: Port) -> None:
+    before = time.time()
+    async with port.chat("hello", headers={"x-request-id": "r-1", **ABOVE}) as response:
+        await response.read()
+    await eventually(lambda: bool(port.served))
+    (served,) = port.served
+    assert (served.request_id, dict(served.trace), served.expert) == ("r-1", ABOVE, "poet")
+    assert (served.status, served.error, served.tier) == (200, None, "disk")
+    assert served.swap is not None
+    assert served.swap.model == "base"
+    assert before <= served.began <= served.began + served.waited_s <= served.ended <= time.time()
+    async with port.chat("hello") as response:
+        await response.read()
+    await eventually(lambda: len(port.served) == 2)
+    assert (port.served[1].request_id, port.served[1].trace, port.served[1].swap) == ("", (), None)
+
+
+async def test_the_engine_is_told_the_trace(port: Port) -> None:
+    async with port.chat("hello", headers=ABOVE):
+        _, headers = port.engine.seen[0]
+    assert headers.items() >= ABOVE.items()
+
+
+@pytest.mark.parametrize(
+    ("script", "stream", "status", "error"),
+    [
+        ("refuse", False, 400, "400"),
+        ("core-died", True, 200, "engine_died"),
+    ],
+)
+async def test_a_failure_is_told_of_by_its_code(port: Port, script: str, stream: bool, status: int, error: str) -> None:
+    async with port.chat(script, stream=stream) as response:
+        await response.read()
+    await eventually(lambda: bool(port.served))
+    assert (port.served[0].status, port.served[0].error) == (status, error)
+
+
+async def test_who_is_not_let_in_is_told_of_too(port: Port) -> None:
+    async with port.chat("hello", model="nobody"):
+        pass
+    port.poet.failure = Failure(503, "expert_loading", "is being loaded", 5)
+    async with port.chat("hello"):
+        pass
+    await eventually(lambda: len(port.served) == 2)
+    told = [(served.expert, served.status, served.error) for served in port.served]
+    assert told == [("", 404, "model_not_found"), ("", 503, "expert_loading")]
+
+
+async def test_a_client_that_leaves_is_told_of(port: Port) -> None:
+    task = asyncio.create_task(port.chat("hang").__aenter__())
+    await eventually(lambda: port.engine.running == 1)
+    task.cancel()
+    await eventually(lambda: bool(port.served))
+    assert (port.served[0].status, port.served[0].error) == (0, "cancelled")
+
+
+async def test_what_is_being_served_is_known_on_its_way_and_nowhere_else(port: Port) -> None:
+    seen: list[str | None] = []
+    refusal = port.poet.refusal
+
+    def look() -> Failure | None:
+        serving = current_request()
+        seen.append(serving.request_id if serving else None)
+        return refusal()
+
+    port.poet.refusal = look  # type: ignore[method-assign]  # the test's own eyes
+    for name in ("r-1", "r-2"):
+        async with port.chat("hello", headers={"x-request-id": name}):
+            pass
+    assert seen == ["r-1", "r-2"]
+    assert current_request() is None
