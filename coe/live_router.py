@@ -42,6 +42,8 @@ class LiveRouter:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="router")
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="router-loader")
         ROUTER_INFO.labels(self.version).set(1)
+        for result in ("taken", "refused"):
+            ROUTER_RELOADS.labels(result)  # shown from 0 on, so that the first one is seen as a rise
 
     @property
     def version(self) -> str:
