@@ -30,13 +30,12 @@ def error_type(error: BaseException) -> str:
 
 
 class SpanChunks(AsyncGenerator[bytes, None]):
-    """What runs for a chunk runs under the span.
-
-    A generator function would not end the span if it were closed before its start.
+    """A generator function would not end the span if it were closed before its start.
 
     Args:
         chunks: the answer's.
         span: ended with the last chunk, or when the chunks are closed before it.
+        above: whether what runs for a chunk runs under the span.
         on_chunk: told each chunk.
         on_end: called once, while the span can still take attributes; returns the `error.type` of an answer that came
             to its end and is an error all the same.
@@ -48,16 +47,18 @@ class SpanChunks(AsyncGenerator[bytes, None]):
         span: Span,
         on_chunk: Tell,
         on_end: Callable[[], str | None],
+        *,
+        above: bool,
     ) -> None:
         self._chunks = chunks
         self._span = span
-        self._context = set_span_in_context(span)
+        self._context = set_span_in_context(span) if above else None
         self._on_chunk = on_chunk
         self._on_end = on_end
         self._ended = False
 
     async def asend(self, value: None) -> bytes:
-        token = attach(self._context)
+        token = attach(self._context) if self._context else None
         try:
             chunk = await self._chunks.asend(value)
         except StopAsyncIteration:
@@ -67,7 +68,8 @@ class SpanChunks(AsyncGenerator[bytes, None]):
             self._end(error_type(error))
             raise
         finally:
-            detach(token)
+            if token:
+                detach(token)
         self._on_chunk(chunk)
         return chunk
 

@@ -117,7 +117,7 @@ class TracedRunner:
                 span.set_attribute("coe.plan.calls", len(answer.run.calls))
                 span.set_attribute("coe.plan.notes", [str(note) for note in answer.run.notes])
 
-        answer.chunks = SpanChunks(answer.chunks, span, lambda _: None, tell)
+        answer.chunks = SpanChunks(answer.chunks, span, lambda _: None, tell, above=True)
         return answer
 
 
@@ -168,4 +168,4 @@ def _told(span: Span, answer: Answer, began: float) -> SpanChunks:
             span.set_attribute("gen_ai.response.time_to_first_chunk", round(first_s[0], 6))
         return facts.error
 
-    return SpanChunks(answer.chunks, span, read, tell)
+    return SpanChunks(answer.chunks, span, read, tell, above=False)
