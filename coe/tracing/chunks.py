@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from types import TracebackType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from opentelemetry.context import attach, detach
 from opentelemetry.trace import Span, Status, StatusCode, set_span_in_context
@@ -57,6 +57,9 @@ class SpanChunks(AsyncGenerator[bytes, None]):
         self._on_end = on_end
         self._ended = False
 
+    def __anext__(self) -> Coroutine[Any, Any, bytes]:
+        return self.asend(None)  # the inherited one is a coroutine more for each token
+
     async def asend(self, value: None) -> bytes:
         token = attach(self._context) if self._context else None
         try:
@@ -92,6 +95,6 @@ class SpanChunks(AsyncGenerator[bytes, None]):
             return
         self._ended = True
         inside = self._on_end()
-        if failed or inside:
-            fail(self._span, failed or inside or "")
+        if cause := failed or inside:
+            fail(self._span, cause)
         self._span.end()
