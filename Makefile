@@ -1,10 +1,11 @@
 # The two commands for newcomers: `make serve` and `make test`. `make help` lists the others.
 PY := .venv/bin/python
+PYTHON ?= $(or $(shell command -v python3.11),python3)
 CONFIG ?= configs/local.yaml
 ROWS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help venv serve test check unit engine lock reference router adapters screenshots compose-test clean
+.PHONY: help venv serve test check unit engine lock reference router adapters docs screenshots compose-test clean
 .PHONY: bench-gateway bench-composition bench-router bench-robustness bench-swap bench-swap-gpu bench-many-experts bench-simulation bench-aggregators bench-plan-quality
 
 help:  ## show this list
@@ -26,7 +27,7 @@ check: venv  ## format, lint, types, import directions
 	@.venv/bin/lint-imports
 
 unit: venv  ## the fast tests alone
-	@$(PY) -m pytest -m "not engine and not service"
+	@$(PY) -m pytest -m "not engine and not service and not docs"
 
 reference: venv  ## rewrite configs/schema.json and docs/configuration.md from the models
 	@.venv/bin/coe schema > configs/schema.json
@@ -74,10 +75,20 @@ screenshots: venv  ## make docs/images again (needs Debian's chromium and chromi
 compose-test: venv  ## docker-compose.yml on this machine's Docker engine: up, asked, killed and healed, down
 	@scripts/compose-test
 
-lock:  ## resolve requirements/cpu.txt again (needs uv)
+docs: .venv-docs/installed  ## build the site of docs/ into site/, refusing broken links
+	@.venv-docs/bin/zensical build --strict --clean
+
+.venv-docs/installed: requirements/docs.txt
+	@$(PYTHON) -m venv .venv-docs
+	@.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	@touch $@
+
+lock:  ## resolve the files in requirements again (needs uv)
 	uv pip compile pyproject.toml --extra cpu --group dev --override requirements/overrides.txt \
 	  --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 	  --no-emit-find-links --no-annotate --no-header --output-file requirements/cpu.txt
+	uv pip compile --group docs --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+	  --no-emit-find-links --no-annotate --no-header --output-file requirements/docs.txt
 
 clean:  ## remove .venv and caches
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage
+	rm -rf .venv .venv-docs site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage
