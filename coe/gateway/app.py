@@ -45,8 +45,23 @@ def build_app(
         observer: sees every exchange when it is over.
         repeats_id: add `x-request-id` to replies; off under Ray Serve, which adds it.
     """
+    endpoints = routes(chat, pages, loading, feedback=feedback, router=router, memory=memory, decisions=decisions)
+    return Envelope(_Inner(endpoints), timeout_s, observer.note, repeats_id=repeats_id)
+
+
+def routes(
+    chat: ChatEndpoint,
+    pages: Pages,
+    loading: LoadPages,
+    *,
+    feedback: FeedbackPage,
+    router: RouterPage,
+    memory: MemoryPages,
+    decisions: DecisionsPage,
+) -> list[Route]:
+    """Every path with its methods; docs/api.md lists the same. Arguments as those of `build_app`."""
     ui = UiPage()
-    routes = [
+    return [
         Route("/v1/chat/completions", chat, methods=["POST"]),
         Route("/v1/models", pages.models, methods=["GET"]),
         Route("/v1/models/{name:path}", pages.model, methods=["GET"]),
@@ -67,7 +82,6 @@ def build_app(
         Route("/ui", ui.folder, methods=["GET"]),
         Route("/ui/{name:path}", ui.file, methods=["GET"]),
     ]
-    return Envelope(_Inner(routes), timeout_s, observer.note, repeats_id=repeats_id)
 
 
 class _Inner(Starlette):
