@@ -84,8 +84,13 @@ def highest_rank(config: AdapterConfig) -> int:
     return max(whole)
 
 
-def check_adapter(directory: Path, base: BaseLayers, *, model: str, max_rank: int) -> None:
-    """Raise `AdapterRefusedError` where the adapter in `directory` cannot serve on an engine of `model`. Blocks."""
+def check_adapter(
+    directory: Path, base: BaseLayers, *, model: str, max_rank: int, layers: frozenset[str] = frozenset()
+) -> None:
+    """Raise `AdapterRefusedError` where the adapter in `directory` cannot serve on an engine of `model`. Blocks.
+
+    `layers`: those that the engine has room in, by the last part of their names; empty where in all.
+    """
     config = read_config(directory)
     for key, unsupported, remedy in _UNSUPPORTED:
         if unsupported(config.get(key)):
@@ -103,6 +108,12 @@ def check_adapter(directory: Path, base: BaseLayers, *, model: str, max_rank: in
     for pair in _pairs(directory):
         _check_rank(pair, config)
         _check_base(pair, config, base, model)
+        if layers and pair.module.rpartition(".")[2] not in layers:
+            raise AdapterRefusedError(
+                f"it changes `{pair.module}`, and the engine of model `{model}` was started for adapters of "
+                f"{', '.join(sorted(layers))}: start the service again with the adapter in its place, or train it "
+                "without"
+            )
 
 
 def _room_for(rank: int) -> int:

@@ -5,13 +5,14 @@ keep the engine, and with it every other expert on the same model, from starting
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import orjson
 
-from workers.adapter_check import CONFIG_FILE, RANKS, WEIGHTS_FILE
+from workers.adapter_check import CONFIG_FILE, RANKS, WEIGHTS_FILE, AdapterConfig, highest_rank
 from workers.errors import AdapterRefusedError, EngineAwayError
 from workers.openai_errors import engine_is_dead
 from workers.spec import ModelSpec
@@ -26,12 +27,14 @@ _COPIED_BYTES = 2**20
 class LoraRoom:
     """What an engine keeps ready for adapters, from its start to its end.
 
-    How many, of which rank at most, and in how many slots: so many may be in one batch.
+    How many, of which rank at most, in how many slots (so many may be in one batch), and in which layers, by the last
+    part of their names; `layers` empty: in all.
     """
 
     adapters: int
     max_rank: int
     slots: int
+    layers: frozenset[str] = frozenset()
 
     @property
     def contended(self) -> bool:
@@ -47,18 +50,39 @@ class AdapterCopy:
     digest: str
 
 
-def lora_room(model: ModelSpec, adapters: int, highest: int | None) -> LoraRoom:
-    """Room for `adapters` (at least 1), whose `highest` rank is only a guess where the model does not say."""
-    highest = highest or _DEFAULT_RANK
+def lora_room(model: ModelSpec, configs: Sequence[AdapterConfig | None], usual: frozenset[str]) -> LoraRoom:
+    """Room for adapters with these `configs` (at least one), None for one that cannot be read yet.
+
+    Their highest rank is only a guess where the model does not say. Room is in the `usual` layers alone where all
+    adapters keep to them. With the output layer among them vLLM computes a zero for every token of the vocabulary, and
+    ends when a request with `prompt_logprobs` runs beside another (vllm-project/vllm#16668).
+    """
+    read = [config for config in configs if config is not None]
+    highest = max((_rank(config) for config in read), default=0) or _DEFAULT_RANK
     rank = model.max_lora_rank or next((rank for rank in RANKS if rank >= highest), RANKS[-1])
-    return LoraRoom(adapters, rank, model.max_loras or min(adapters, _MAX_LORAS))
+    layers = usual if all(_targets(config) <= usual for config in read) else frozenset()
+    return LoraRoom(len(configs), rank, model.max_loras or min(len(configs), _MAX_LORAS), layers)
+
+
+def _rank(config: AdapterConfig) -> int:
+    try:
+        return highest_rank(config)
+    except AdapterRefusedError:  # told when it is loaded
+        return 0
+
+
+def _targets(config: AdapterConfig) -> frozenset[str]:
+    """The layers that the adapter says it changes; a pattern stands for itself."""
+    given = config.get("target_modules") or []
+    return frozenset(str(name) for name in (given if isinstance(given, list) else [given]))
 
 
 def lora_arguments(room: LoraRoom) -> list[str]:
     """The engine's command-line arguments. One adapter more is kept, for the time that one takes another's place."""
     kept = max(room.slots, room.adapters + 1)
     sizes = {"--max-loras": room.slots, "--max-cpu-loras": kept, "--max-lora-rank": room.max_rank}
-    return ["--enable-lora", *(text for option, size in sizes.items() for text in (option, f"{size}"))]
+    layers = ["--lora-target-modules", *sorted(room.layers)] if room.layers else []
+    return ["--enable-lora", *(text for option, size in sizes.items() for text in (option, f"{size}")), *layers]
 
 
 def copy_adapter(source: Path, target: Path) -> AdapterCopy:

@@ -20,6 +20,7 @@ _PLAIN_TYPES = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})  #
 _TIED = {"lm_head": "model.embed_tokens"}
 _LAYERS = "layers."
 _NUMBER = re.compile(r"^layers\.\d+\.")
+_USUAL = frozenset({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"})
 
 Json: TypeAlias = dict[str, object]
 
@@ -54,6 +55,12 @@ class BaseLayers:
         if self.find(module) or ".experts" in module:
             return False
         return self.complete or _NUMBER.sub("layers.0.", _tail(module)) in self.tails
+
+    def usual_layers(self) -> frozenset[str]:
+        """The last parts of the names of the linear layers in the blocks; none where they are not all of the usual."""
+        names = {name.rpartition(".")[2] for name in self.sizes if _LAYERS in name}
+        linear = frozenset(name for name in names if "norm" not in name)
+        return linear if self.complete and linear <= _USUAL else frozenset()
 
 
 def read_base(directory: Path) -> BaseLayers:

@@ -19,7 +19,7 @@ from pathlib import Path
 import aiohttp
 
 from workers.adapter_check import check_adapter
-from workers.adapters import AdapterCopy, copy_adapter, load_adapter, unload_adapter
+from workers.adapters import AdapterCopy, LoraRoom, copy_adapter, load_adapter, unload_adapter
 from workers.base_layers import BaseLayers
 from workers.engine_control import EngineControl
 from workers.errors import AdapterRefusedError, EngineAwayError, EngineError
@@ -52,14 +52,14 @@ class EngineAdapters:
         *,
         model: str,
         base: BaseLayers,
-        max_rank: int,
+        room: LoraRoom,
         folder: Path,
         pinned: Collection[str] = (),
         contended: bool = False,
     ) -> None:
         self._session = session
         self._base_url = base_url
-        self._check = partial(check_adapter, base=base, model=model, max_rank=max_rank)
+        self._check = partial(check_adapter, base=base, model=model, max_rank=room.max_rank, layers=room.layers)
         self._folder = folder
         self._pinned = pinned
         self._control = EngineControl(session, base_url) if contended else None

@@ -15,9 +15,9 @@ from threading import Event
 
 import aiohttp
 
-from workers.adapter_check import highest_rank, read_config
+from workers.adapter_check import AdapterConfig, read_config
 from workers.adapters import LoraRoom, lora_room
-from workers.base_layers import read_base
+from workers.base_layers import BaseLayers, read_base
 from workers.engine import ENGINE_URL, Engine, EngineCommand, Launch
 from workers.engine_adapters import EngineAdapters
 from workers.errors import AdapterRefusedError, EngineAwayError, EngineStartError, SourceError
@@ -83,7 +83,8 @@ class OwnEngine:
 
     async def start(self) -> None:
         model_dir = await self._resolved(self.model.source)
-        room = await self._room()
+        base = await asyncio.to_thread(read_base, model_dir)
+        room = await self._room(base)
         launch = Launch(
             model=self.model,
             device=self.device,
@@ -113,8 +114,8 @@ class OwnEngine:
                 self.session,
                 ENGINE_URL,
                 model=self.model.name,
-                base=await asyncio.to_thread(read_base, model_dir),
-                max_rank=room.max_rank,
+                base=base,
+                room=room,
                 folder=folder,
                 pinned=self.pinned,
                 contended=room.contended,
@@ -228,21 +229,18 @@ class OwnEngine:
     def _adapted(self) -> list[ExpertSpec]:
         return [expert for expert in self.experts if expert.adapter]
 
-    async def _room(self) -> LoraRoom | None:
-        adapted = self._adapted()
-        if not adapted:
+    async def _room(self, base: BaseLayers) -> LoraRoom | None:
+        sources = [expert.adapter for expert in self.experts if expert.adapter]
+        if not sources:
             return None
-        ranks = [] if self.model.max_lora_rank else [await self._rank(expert) for expert in adapted]
-        return lora_room(self.model, len(adapted), max(ranks, default=None))
+        return lora_room(self.model, [await self._adapter_config(source) for source in sources], base.usual_layers())
 
-    async def _rank(self, expert: ExpertSpec) -> int:
-        """The rank of the expert's adapter; 0 where it cannot be read now."""
-        if expert.adapter is None:
-            return 0
+    async def _adapter_config(self, source: str) -> AdapterConfig | None:
+        """The adapter's configuration; None where it cannot be read now."""
         try:
-            return highest_rank(read_config(await self._resolved(expert.adapter)))
+            return read_config(await self._resolved(source))
         except SourceError:
-            return 0
+            return None
 
     async def _resolved(self, source: str) -> Path:
         cancelled = Event()

@@ -80,6 +80,13 @@ def test_tied_output_embeddings_are_found_where_they_are_kept(tmp_path: Path, ba
     check(tmp_path / "a", base)
 
 
+def test_a_layer_that_the_engine_has_no_room_in_is_refused(tmp_path: Path, base: BaseLayers) -> None:
+    write_adapter(tmp_path / "a", module="lm_head", size=(100, HIDDEN))
+    told = r"it changes `lm_head`, and the engine of model `smol` was started for adapters of down_proj, gate_proj, .*"
+    with pytest.raises(AdapterRefusedError, match=told):
+        check_adapter(tmp_path / "a", base, model="smol", max_rank=16, layers=base.usual_layers())
+
+
 def test_an_embedding_has_its_factors_the_other_way_round(tmp_path: Path, base: BaseLayers) -> None:
     stem = "base_model.model.model.embed_tokens.lora_embedding_"
     write_adapter(tmp_path / "a", tensors={f"{stem}A": (8, 100), f"{stem}B": (HIDDEN, 8)})

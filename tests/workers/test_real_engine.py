@@ -140,6 +140,25 @@ async def test_it_answers_in_the_experts_name(served: Served) -> None:
     assert answer["usage"]["completion_tokens"] > 0
 
 
+async def test_likelihoods_of_prompts_are_told_beside_other_requests(served: Served) -> None:
+    """With room for adapters in the output layer vLLM would end here."""
+    alone = await served.ask("Count from one to ten.", "tuned", max_tokens=1, prompt_logprobs=0)
+    others = (("three", "plain"), ("six", "tuned"))
+    together = await asyncio.gather(
+        served.ask("Count from one to ten.", "tuned", max_tokens=1, prompt_logprobs=0),
+        *(served.ask(f"Count from one to {n}.", name, max_tokens=1, prompt_logprobs=0) for n, name in others),
+    )
+    assert served.worker.report().engines[0].restarts == 0
+    first, again = (_likelihoods(answer) for answer in (alone, together[0]))
+    assert len(first) > 5
+    assert again == pytest.approx(first, abs=0.1)
+
+
+def _likelihoods(answer: dict[str, Any]) -> list[float]:
+    """The log-probabilities of the prompt's tokens, but for the first, which has none."""
+    return [next(iter(token.values()))["logprob"] for token in answer["prompt_logprobs"][1:]]
+
+
 async def test_experts_differ_by_their_prompt_and_by_their_adapter_on_one_engine(served: Served) -> None:
     answers = {name: await served.ask("Tell me about the sea.", name) for name in ("plain", "french", "tuned")}
     assert {name: answer["model"] for name, answer in answers.items()} == {name: name for name in answers}
