@@ -7,6 +7,7 @@ files of which the pages speak. What needs a running service is run by `tests/se
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,7 @@ LEFT_OUT: Mapping[str, str] = {
     "redis-cli": "asks a Redis of the reader's own; tests/store/test_drift_baselines.py holds the key's form",
 }
 """Beginnings of commands that no test runs, with the reason."""
+_SETTINGS = re.compile(r"^([A-Z_]+=\S+ )*")
 
 WITH_SERVICE = frozenset({"curl", "coe chat", "coe feedback", "coe load", "coe pin", "coe ps", "coe select-experts"})
 """Beginnings of commands that ask a running service."""
@@ -38,8 +40,8 @@ ENDS_WITH: Mapping[str, tuple[int, str]] = {
 
 
 def beginning(text: str, of: Iterable[str]) -> str | None:
-    """Which of the beginnings the command has."""
-    plain = text.removeprefix(".venv/bin/")
+    """Which of the beginnings the command has, after the variables that are set for it."""
+    plain = _SETTINGS.sub("", text).removeprefix(".venv/bin/")
     return next((start for start in of if plain.startswith(start)), None)
 
 
