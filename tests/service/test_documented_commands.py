@@ -36,9 +36,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def values(local_service: RunningService) -> Iterator[Mapping[str, str]]:
     """What stands for the address, for a request that was answered, and for the reader's own expert."""
-    with httpx.Client(base_url=local_service.url, timeout=300) as client:
+    with httpx.Client(base_url=local_service.url, timeout=600) as client:
         body = {"model": "coe", "max_tokens": 8, "messages": [{"role": "user", "content": EXAMPLES[0][0]}]}
-        answered = client.post("/v1/chat/completions", json=body)
+        # Likelihoods at once: vLLM compiles what counts them at the first request for them, minutes on a busy machine.
+        answered = client.post("/v1/chat/completions", json=body | {"prompt_logprobs": 0}).raise_for_status()
         yield {
             ADDRESS: local_service.url,
             "REQUEST_ID": answered.headers["x-request-id"],
