@@ -25,6 +25,10 @@ LEFT_OUT: Mapping[str, str] = {
     "make serve": "runs until Ctrl-C; the tests of the service start `coe serve` on the same configuration",
     "make test": "is this suite",
     "make bench-": "measures for minutes; tests/benchmarks cover the code",
+    "coe serve": "runs until Ctrl-C; tests/service start it, with a cluster too",
+    "coe join": "runs until Ctrl-C; tests/service join two nodes",
+    "ray get-auth-token": "writes the token of the person who runs it; Ray's own command",
+    "docker ": "needs a Docker engine; `make compose-test` runs the compose file where there is one",
     "redis-cli": "asks a Redis of the reader's own; tests/store/test_drift_baselines.py holds the key's form",
 }
 """Beginnings of commands that no test runs, with the reason."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
-LANGUAGES = frozenset({"", "json", "python", "sh", "yaml"})
+LANGUAGES = frozenset({"", "json", "python", "sh", "text", "yaml"})
 _FENCE = re.compile(r"^( *)```(.*)$")
 _SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")

@@ -19,6 +19,7 @@ from tests.service.running import RunningService
 pytestmark = [pytest.mark.service, pytest.mark.engine, pytest.mark.timeout(900)]
 
 ADDRESS = "http://127.0.0.1:8000"
+ADDRESS_BY_NAME = "localhost:8000"
 ASKING = [command for command in documented_commands() if how(command) == "service"]
 PROGRAMS = [block for page in pages() for block in page.blocks("python")]
 EXAMPLES = [("How many are 2 boxes of 6 eggs?", "12"), ("How many are 3 boxes of 12 eggs?", "36")]
@@ -42,6 +43,7 @@ def values(local_service: RunningService) -> Iterator[Mapping[str, str]]:
         answered = client.post("/v1/chat/completions", json=body | {"prompt_logprobs": 0}).raise_for_status()
         yield {
             ADDRESS: local_service.url,
+            ADDRESS_BY_NAME: local_service.url,
             "REQUEST_ID": answered.headers["x-request-id"],
             "load mine": "load extractor",
         }
