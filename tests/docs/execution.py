@@ -29,6 +29,7 @@ LEFT_OUT: Mapping[str, str] = {
     "coe join": "runs until Ctrl-C; tests/service join two nodes",
     "ray get-auth-token": "writes the token of the person who runs it; Ray's own command",
     "docker ": "needs a Docker engine; `make compose-test` runs the compose file where there is one",
+    "kubectl ": "needs a cluster; tests render the manifests and check them",
     "redis-cli": "asks a Redis of the reader's own; tests/store/test_drift_baselines.py holds the key's form",
 }
 """Beginnings of commands that no test runs, with the reason."""
