@@ -40,7 +40,7 @@ class EngineAdapters:
     """Belongs to one life of an engine and one event loop. `folder` is its own; `close` removes it.
 
     `pinned`: experts whose adapters keep their slots, as long as a batch has no need of them; `send_pins` when that has
-    changed. `contended`: adapters take turns in the slots, and the engine was started with `extension_arguments`.
+    changed. Where the `room` is contended, the engine was started with `extension_arguments`.
 
     Calls of `put` and `drop` for one expert must not overlap.
     """
@@ -55,14 +55,13 @@ class EngineAdapters:
         room: LoraRoom,
         folder: Path,
         pinned: Collection[str] = (),
-        contended: bool = False,
     ) -> None:
         self._session = session
         self._base_url = base_url
         self._check = partial(check_adapter, base=base, model=model, max_rank=room.max_rank, layers=room.layers)
         self._folder = folder
         self._pinned = pinned
-        self._control = EngineControl(session, base_url) if contended else None
+        self._control = EngineControl(session, base_url) if room.contended else None
         self._held: dict[str, _Version] = {}
         self._numbers: dict[str, int] = {}
         self._removing: set[asyncio.Task[None]] = set()

@@ -118,7 +118,6 @@ class OwnEngine:
                 room=room,
                 folder=folder,
                 pinned=self.pinned,
-                contended=room.contended,
             )
             await self._load_wanted()
 

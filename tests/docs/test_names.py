@@ -16,7 +16,7 @@ GROUP = typer.main.get_command(app)
 MAKEFILE = (REPOSITORY / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
 VARIABLES = set(re.findall(r"^([A-Z]+) [?:]?=", MAKEFILE, re.MULTILINE))
-OF_OTHERS = {"--worker-extension-cls": "vLLM's own"}
+OF_OTHERS = {"--worker-extension-cls": "vLLM's own", "--otlp-traces-endpoint": "vLLM's own"}
 PAGES = pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 
 
