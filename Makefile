@@ -5,7 +5,7 @@ CONFIG ?= configs/local.yaml
 ROWS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help venv serve test check unit engine lock reference router adapters docs screenshots compose-test clean
+.PHONY: help venv serve test check unit lock reference router adapters docs screenshots compose-test clean
 .PHONY: bench-gateway bench-composition bench-router bench-robustness bench-swap bench-swap-gpu bench-many-experts bench-simulation bench-aggregators bench-plan-quality
 
 help:  ## show this list
