@@ -30,6 +30,7 @@ LEFT_OUT: Mapping[str, str] = {
     "ray get-auth-token": "writes the token of the person who runs it; Ray's own command",
     "docker ": "needs a Docker engine; `make compose-test` runs the compose file where there is one",
     "kubectl ": "needs a cluster; tests render the manifests and check them",
+    "promtool ": "comes with Prometheus; tests/deploy run it where it is installed",
     "redis-cli": "asks a Redis of the reader's own; tests/store/test_drift_baselines.py holds the key's form",
 }
 """Beginnings of commands that no test runs, with the reason."""
