@@ -6,6 +6,7 @@ Checkpoints are read by a thread, so that requests run on meanwhile; all else ha
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -98,9 +99,8 @@ class HostStore:
         image.install(live_tensors(model))
 
     def _read(self, files: Sequence[Path]) -> HostCopy:
-        if self._on_gpu:
-            torch.cuda.set_device(self._device)  # a new thread is on the first one
-        return HostCopy(files, pin=self._on_gpu)
+        with torch.cuda.device(self._device) if self._on_gpu else nullcontext():  # a new thread is on the first one
+            return HostCopy(files, pin=self._on_gpu)
 
 
 def _free_late(reading: "Future[HostCopy]") -> None:
