@@ -6,7 +6,8 @@ How a checkpoint reaches the kernels:
     disk, host  through vLLM's `reload_weights`, which processes it as at the start; the only way on a CPU
     image       on a GPU, from its second time on: see `workers.weights.image`
 
-Not run on a GPU yet: images are tested with a model of vLLM on a CPU that reads registered weights, pinning nowhere.
+Not run in an engine on a GPU yet: images are tested with a model of vLLM on a CPU that reads registered weights, and on
+a GPU, from pinned memory, without vLLM.
 """
 
 import contextlib
