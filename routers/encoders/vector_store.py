@@ -6,6 +6,7 @@ Knows nothing of encoders.
 """
 
 import sqlite3
+import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -18,9 +19,10 @@ from routers.encoders.encoder import Vectors
 
 LIMIT_BYTES = 2_000_000_000
 _PATIENCE_S = 10.0
+_AGAIN_S = 0.01  # where SQLite does not wait by itself: while another connection opens the log or closes it
 _PER_QUERY = 500  # every SQLite takes 999 parameters
 _CHECKSUM_BYTES = 4
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}  # the last: of a damaged schema
 _SCHEMA = "CREATE TABLE IF NOT EXISTS vectors (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL)"
 _EVICT_A_TENTH = (
     "DELETE FROM vectors WHERE id IN (SELECT id FROM vectors ORDER BY id LIMIT 1 + (SELECT count(*) FROM vectors) / 10)"
@@ -76,30 +78,41 @@ class VectorStore:
 
         A damaged file is removed: the next call starts a new one.
         """
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self._path, timeout=_PATIENCE_S)) as database:
-                database.execute("PRAGMA journal_mode=WAL")
-                database.execute("PRAGMA synchronous=NORMAL")
-                database.execute(_SCHEMA)
-                return action(database)
-        except OSError:
-            return None
-        except sqlite3.DatabaseError as error:
-            if _is_damage(error):
+        until = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return self._with_database(action)
+            except OSError:
+                return None
+            except UnicodeDecodeError:  # of a message in which SQLite quotes the damage
                 self._remove()
-            elif not isinstance(error, sqlite3.OperationalError):
-                raise
-            return None
+                return None
+            except sqlite3.DatabaseError as error:
+                if _code(error) == sqlite3.SQLITE_BUSY and time.monotonic() < until:
+                    time.sleep(_AGAIN_S)
+                    continue
+                if _code(error) in _DAMAGED:
+                    self._remove()
+                elif not isinstance(error, sqlite3.OperationalError):
+                    raise
+                return None
+
+    def _with_database(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(self._path, timeout=_PATIENCE_S)) as database:
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute("PRAGMA synchronous=NORMAL")
+            database.execute(_SCHEMA)
+            return action(database)
 
     def _remove(self) -> None:
         for suffix in ("", "-wal", "-shm"):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)  # absent where Python found the fault itself
-    return code & 0xFF in _DAMAGED
+def _code(error: sqlite3.DatabaseError) -> int:
+    """SQLite's primary code; 0 where Python found the fault itself."""
+    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)) & 0xFF
 
 
 def _used_bytes(database: sqlite3.Connection) -> int:
@@ -114,8 +127,10 @@ def _packed(key: bytes, vector: Vectors) -> bytes:
     return _checksum(key, numbers) + numbers
 
 
-def _unpacked(key: bytes, blob: bytes) -> Vectors | None:
-    """None: SQLite notices a damaged page only where its structure suffers."""
+def _unpacked(key: object, blob: object) -> Vectors | None:
+    """None: SQLite notices a damaged page only where its structure suffers. Damage may turn bytes into text or NULL."""
+    if not isinstance(key, bytes) or not isinstance(blob, bytes):
+        return None
     checksum, numbers = blob[:_CHECKSUM_BYTES], blob[_CHECKSUM_BYTES:]
     if _checksum(key, numbers) != checksum or len(numbers) % 4:
         return None
