@@ -28,6 +28,7 @@ from coe.telemetry.metrics import MULTIPROC_VARIABLE
 from coe.tracing.collector import PREFIX
 
 REPLICA_PORTS = 200
+_PORTS = ("HAPROXY_METRICS", "HAPROXY_STATS", "FALLBACK_PROXY_HTTP", "FALLBACK_PROXY_GRPC")
 
 
 def start_ray(
@@ -44,7 +45,7 @@ def start_ray(
     Raises:
         StartupError: Ray did not start, or no cluster answers.
     """
-    shared = _serve_variables(runtime) | _tracing_variables()
+    shared = serve_variables(runtime) | _tracing_variables()
     metrics = {MULTIPROC_VARIABLE: str(metrics_folder(runtime.run_dir))}
     os.environ.update(shared | metrics)
     if not runtime.local:
@@ -108,7 +109,7 @@ def _tracing_variables() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
 
 
-def _serve_variables(runtime: Runtime) -> dict[str, str]:
+def serve_variables(runtime: Runtime) -> dict[str, str]:
     """Ray Serve's fast HTTP path, with every file and port of HAProxy private to this service."""
     haproxy = runtime.run_dir / "haproxy"
     # On a cluster that is not ours HAProxy may run on another machine, from a path that is there.
@@ -123,7 +124,7 @@ def _serve_variables(runtime: Runtime) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first_replica_port),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(min(first_replica_port + REPLICA_PORTS, 65535)),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        # HAProxy asks the fallback until a gateway is there; on Ray's own port that of another service would answer.
+        **{f"RAY_SERVE_{name}_PORT": str(free_port()) for name in _PORTS},
         **({"RAY_SERVE_HAPROXY_BINARY_PATH": str(unspliced)} if unspliced else {}),
     }
