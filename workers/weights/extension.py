@@ -81,7 +81,8 @@ class WeightsExtension:
 
         vLLM leaves it there: https://github.com/vllm-project/vllm/issues/16663.
         """
-        torch.accelerator.empty_host_cache()
+        if hasattr(torch.accelerator, "empty_host_cache"):  # PyTorch 2.11, of vLLM before 0.27, has no name for it yet
+            torch.accelerator.empty_host_cache()
         return {"given_back": True}
 
     def coe_weights_held(self) -> dict[str, object]:
