@@ -106,9 +106,9 @@ def _trained(name: str, rows: Sequence[LabelledPrompt], resolve: Resolve) -> Cat
 
 def _scikit_learn(rows: Sequence[LabelledPrompt]) -> Callable[[Sequence[str]], object]:
     """Words and pairs of words, its defaults else: what one would write first."""
-    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 - as torch
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - as torch
-    from sklearn.pipeline import make_pipeline  # noqa: PLC0415 - as torch
+    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 - seconds, and only to measure
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - seconds, and only to measure
+    from sklearn.pipeline import make_pipeline  # noqa: PLC0415 - seconds, and only to measure
 
     model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(max_iter=1_000))
     model.fit([row.text for row in rows], [row.category or "" for row in rows])

@@ -120,7 +120,7 @@ class HostedExpert:
             try:
                 await self._bring_model()
                 await self._load_adapter()
-            except BaseException:
+            except BaseException:  # also a cancellation: what did not come is not pinned
                 self.pins.remove(self.name)
                 raise
             await self.host.pin(self.spec)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from types import TracebackType
 
+from coe.plan.chunks import WrappedChunks
 from coe.plan.expert import Answer
 
 
@@ -25,26 +25,15 @@ async def begun(answer: Answer) -> Answer:
     return answer
 
 
-class _ReadAhead(AsyncGenerator[bytes, None]):
-    """`first`, then the rest. A generator function would not close the rest if it were closed before its start."""
+class _ReadAhead(WrappedChunks):
+    """`first`, then the rest."""
 
     def __init__(self, first: bytes, rest: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(rest)
         self._first: bytes | None = first
-        self._rest = rest
 
     async def asend(self, value: None) -> bytes:
         if self._first is not None:
             first, self._first = self._first, None
             return first
-        return await self._rest.asend(value)
-
-    async def athrow(
-        self,
-        typ: type[BaseException] | BaseException,
-        val: BaseException | object = None,
-        tb: TracebackType | None = None,
-    ) -> bytes:
-        return await self._rest.athrow(typ, val, tb)  # type: ignore[arg-type]  # typeshed has it as overloads
-
-    async def aclose(self) -> None:
-        await self._rest.aclose()
+        return await super().asend(value)

@@ -112,8 +112,8 @@ async def _measure_expert(
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(observe(shot)) for shot in shots]
-    except ExceptionGroup as errors:  # the task group's
-        raise errors.exceptions[0] from errors  # all rows fail of the same cause; one sentence says it
+    except ExceptionGroup as errors:  # the task group's: all rows fail of one cause, and one sentence says it
+        raise errors.exceptions[0] from errors
     return Candidate(expert, tuple(task.result() for task in tasks))
 
 

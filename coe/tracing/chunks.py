@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from types import TracebackType
 from typing import Any, TypeAlias
 
 from opentelemetry.context import attach, detach
 from opentelemetry.trace import Span, Status, StatusCode, set_span_in_context
 
 from coe.errors import RequestError
+from coe.plan.chunks import WrappedChunks
 
 CANCELLED = "cancelled"
 """`error.type` of what nobody waited for any longer."""
@@ -29,8 +29,8 @@ def error_type(error: BaseException) -> str:
     return CANCELLED if not isinstance(error, Exception) else type(error).__name__
 
 
-class SpanChunks(AsyncGenerator[bytes, None]):
-    """A generator function would not end the span if it were closed before its start.
+class SpanChunks(WrappedChunks):
+    """The chunks of an answer that a span covers.
 
     Args:
         chunks: the answer's.
@@ -50,7 +50,7 @@ class SpanChunks(AsyncGenerator[bytes, None]):
         *,
         above: bool,
     ) -> None:
-        self._chunks = chunks
+        super().__init__(chunks)
         self._span = span
         self._context = set_span_in_context(span) if above else None
         self._on_chunk = on_chunk
@@ -75,14 +75,6 @@ class SpanChunks(AsyncGenerator[bytes, None]):
                 detach(token)
         self._on_chunk(chunk)
         return chunk
-
-    async def athrow(
-        self,
-        typ: type[BaseException] | BaseException,
-        val: BaseException | object = None,
-        tb: TracebackType | None = None,
-    ) -> bytes:
-        return await self._chunks.athrow(typ, val, tb)  # type: ignore[arg-type]  # typeshed has it as overloads
 
     async def aclose(self) -> None:
         try:

