@@ -6,7 +6,7 @@ ROWS ?= 100
 
 .DEFAULT_GOAL := help
 .PHONY: help venv serve test check unit lock reference router adapters docs screenshots compose-test clean
-.PHONY: bench-gateway bench-composition bench-router bench-robustness bench-swap bench-swap-gpu bench-many-experts bench-simulation bench-aggregators bench-plan-quality
+.PHONY: bench-gateway bench-composition bench-router bench-robustness bench-swap bench-swap-gpu bench-many-experts bench-simulation bench-announcements bench-aggregators bench-plan-quality
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -50,6 +50,9 @@ bench-router: venv  ## what it costs to classify a prompt, as a table
 
 bench-simulation: venv  ## the default memory policy beside FCFS with LRU and the optimum, on 100 traces
 	@$(PY) -m benchmarks.simulation
+
+bench-announcements: venv  ## what it is worth to tell workers ahead what plans will ask, on made traces
+	@$(PY) -m benchmarks.announcements
 
 bench-robustness: venv  ## whether a prompt keeps its category in other words, and what few prompts teach
 	@$(PY) -m benchmarks.robustness

@@ -21,6 +21,7 @@ from coe.aggregators.prompts import own_prompt
 from coe.alternatives import Alternative
 from coe.config.models import OWN_PLANS, CacheConfig, DecisionLogConfig, PlanConfig
 from coe.gateway.admin import AdminGuard
+from coe.gateway.announcer import Announcer
 from coe.gateway.app import build_app
 from coe.gateway.chat import ChatEndpoint, ChatLimits
 from coe.gateway.decision import Decider, PromptRouter
@@ -238,7 +239,7 @@ async def enter_gateway(
     async def recall(name: str, request: ChatRequest) -> Answer | None:
         return await experts[name].recall(request)
 
-    executor = Executor(experts, residency=fleet, recall=recall)
+    executor = Executor(experts, residency=fleet, recall=recall, announce=Announcer(fleet, session, TOKEN).announce)
     chat = ChatEndpoint(decider, tracing.runner(executor), limits, demand, queue=fleet.queue)
     pages = Pages(decider, fleet, settings.cards, GENERAL, settings.max_body_bytes)
     control = ScriptedControl()

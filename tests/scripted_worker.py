@@ -27,12 +27,14 @@ class Asked:
 class ScriptedWorker:
     """A worker's data port that does what the test tells it; by default it answers in two words.
 
-    `asked` keeps what arrived, `running` counts requests under way, `aborted` those whose client went away.
+    `asked` keeps what arrived, `announced` what it was told to expect; `running` counts requests under way, `aborted`
+    those whose client went away.
     """
 
     def __init__(self) -> None:
         self.url = ""
         self.asked: list[Asked] = []
+        self.announced: list[tuple[str, float]] = []
         self.running = 0
         self.aborted = 0
         self.swap_ms = 0.0
@@ -44,6 +46,7 @@ class ScriptedWorker:
     async def listening(self) -> AsyncIterator[ScriptedWorker]:
         app = web.Application(client_max_size=2**26)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/expected", self._expected)
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -133,6 +136,11 @@ class ScriptedWorker:
         if asked.get("stream_options", {}).get("include_usage"):
             frames.append(usage_chunk(model))
         return [*frames, DONE]
+
+    async def _expected(self, request: web.Request) -> web.Response:
+        told = await request.json()
+        self.announced.append((told["model"], told["probability"]))
+        return web.Response(status=204)
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         asked = await request.json()

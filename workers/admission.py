@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from workers.errors import NotResidentError, QueueFullError, QueueTimeoutError, WorkerError
-from workers.policies import Policy, Serve, Swap, Wait
+from workers.policies import Expected, Policy, Serve, Swap, Wait
 from workers.queues import Queues, Waiting
 from workers.residency import Residency
 from workers.spec import SwapReport, Tier
 
 _LONGEST_RETRY_S = 60.0
 _RETRY_S = 5.0
+_EXPECTED_S = 60.0  # from its announcement on; a request that comes later was not worth a place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +131,14 @@ class Admission:
         finally:
             self._leave(expert, self._clock() - began)
 
+    def expect(self, expert: str, probability: float) -> None:
+        """A request to `expert` is likely to come soon: the policy may bring its weights in before it does."""
+        name, memory = self._homes[expert], self._memory
+        if name in memory.resident or name in memory.queues or name == self._residency.coming:
+            return
+        memory.expected[name] = Expected(probability, self._clock() + _EXPECTED_S)
+        self.advance()
+
     async def close(self) -> None:
         """End what is under way; who waits is told so."""
         self._closed = True
@@ -192,6 +201,7 @@ class Admission:
 
     async def _enter(self, expert: str) -> Turn:
         name, load, now = self._homes[expert], self._queues.load(expert), self._clock()
+        self._memory.expected.pop(name, None)
         self._policy.arrived(name, now)
         tier, swaps = self._memory.tier(name), self._residency.swaps
         ready = self._residency.admits(name)
@@ -277,6 +287,7 @@ class Admission:
         try:
             await self._residency.swap(swap, partial(self._drained, set(swap.evict)))
         except WorkerError as error:
+            self._memory.expected.pop(swap.name, None)  # or it would be tried again at once
             failed = self._residency.reports[-1]
             self.refuse(swap.name, NotResidentError(str(error), _RETRY_S, failed))
 

@@ -58,6 +58,9 @@ class Servable(Protocol):
     def refusal(self) -> Failure | None:
         """Why it cannot answer now, or None where it can."""
 
+    def expect(self, probability: float) -> None:
+        """A request is likely to come soon; of no effect where the expert cannot answer now."""
+
     def lease(self) -> AbstractAsyncContextManager[Lease]:
         """Wait for the expert's turn, then keep it resident for one request.
 
@@ -96,6 +99,7 @@ class DataPort:
         app.router.add_get("/health", self._health)
         app.router.add_get("/report", self._serve_report)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/expected", self._expected)
         app.router.add_route("*", "/{path:.*}", self._unknown)
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
@@ -119,6 +123,14 @@ class DataPort:
         except RefusedError as error:
             return _reply(error.failure)
         return web.Response(body=self._report(), content_type="application/json")
+
+    async def _expected(self, request: web.Request) -> web.Response:
+        try:
+            expert, asked = await self._accepted(request)
+            expert.expect(_probability(asked))
+        except RefusedError as error:
+            return _reply(error.failure)
+        return web.Response(status=204)
 
     async def _unknown(self, request: web.Request) -> web.Response:
         return _reply(Failure(404, "not_found", f"there is no {request.method} {request.path} here"))
@@ -178,6 +190,15 @@ class DataPort:
         if self._token is not None and not hmac.compare_digest(given, self._token):
             needed = f"the header `{TOKEN_HEADER}` must carry this worker's token"
             raise RefusedError(Failure(401, "invalid_token", needed))
+
+
+def _probability(asked: Request) -> float:
+    match asked.get("probability"):
+        case int(value) | float(value) if not isinstance(value, bool) and 0 <= value <= 1:
+            return value
+        case _:
+            wrong = "`probability` must be a number from 0 to 1"
+            raise RefusedError(Failure(400, None, wrong, param="probability"))
 
 
 def _not_admitted(error: AdmissionError) -> Failure:

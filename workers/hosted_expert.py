@@ -77,6 +77,11 @@ class HostedExpert:
             )
         return "ready", None
 
+    def expect(self, probability: float) -> None:
+        """A request is likely to come soon. See `Servable.expect`."""
+        if self.refusal() is None:
+            self.admission.expect(self.name, probability)
+
     @asynccontextmanager
     async def lease(self) -> AsyncIterator[Lease]:
         """How to ask the engine, good until the lease ends. See `Servable.lease`."""

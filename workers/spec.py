@@ -126,6 +126,7 @@ class MemorySpec:
     quantum_s: float | None = None
     max_wait_s: float | None = None
     swaps_per_minute: int | None = None
+    ahead_from: float = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,10 @@ def make_trace(  # noqa: PLR0917 - typer fills them by name
     service: Annotated[float, typer.Option("--service", metavar="S", help="Mean seconds of service.")] = 0.5,
     exponent: Annotated[float, typer.Option("--exponent", help="Of Zipf's law; 0: all as popular.")] = 1.0,
     fan_out: Annotated[int, typer.Option("--fan-out", min=1, help="Of moa: experts a prompt.")] = 3,
+    merge_after: Annotated[
+        float | None,
+        typer.Option("--merge-after", metavar="S", help="Of moa: one more expert is asked S later, as was announced."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed makes the same files.")] = 0,
 ) -> None:
     """Make a trace for `coe simulate`."""
@@ -39,13 +43,18 @@ def make_trace(  # noqa: PLR0917 - typer fills them by name
     for option, value in above_zero.items():
         if not (math.isfinite(value) and value > 0):
             raise InputError(f"{option} must be above 0 and finite, not {value}")
+    if merge_after is not None and not (math.isfinite(merge_after) and merge_after >= 0):
+        raise InputError(f"--merge-after must be at least 0 and finite, not {merge_after}")
     if not (math.isfinite(exponent) and exponent >= 0):
         raise InputError(f"--exponent must be at least 0 and finite, not {exponent}")
     known = experts.exists()
     costs = read_experts(experts) if known else generators.make_experts(count, seed, size_gb=size_gb)
-    if kind == "moa" and fan_out > len(costs):
-        raise InputError(f"--fan-out {fan_out} is more than the {len(costs)} experts")
-    spec = generators.TraceSpec(requests=requests, rate=rate, service_s=service, exponent=exponent, fan_out=fan_out)
+    asked = fan_out + (merge_after is not None)
+    if kind == "moa" and asked > len(costs):
+        raise InputError(f"a prompt asks {asked} experts (--fan-out, --merge-after), but there are {len(costs)}")
+    spec = generators.TraceSpec(
+        requests=requests, rate=rate, service_s=service, exponent=exponent, fan_out=fan_out, merge_after_s=merge_after
+    )
     made = generators.make_trace(kind, list(costs), spec, seed)
     try:
         if not known:

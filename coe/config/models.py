@@ -201,6 +201,9 @@ class MemoryConfig(Section):
     """Longest wait for a model's turn that the policy plans with; chosen by the policy where absent."""
     swaps_per_minute: int | None = Field(None, ge=1)
     """Most changes of what is resident, unless a request would wait longer than `max_wait_s`."""
+    ahead_from: float | None = Field(0.8, ge=0, le=1)
+    """A model that a plan under way will ask comes in before it does: into free room always, in the place of an idle
+    model where the plan asks it with at least this probability; null: into free room alone."""
 
 
 class WorkerConfig(Section):

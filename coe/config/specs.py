@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 import orjson
 
@@ -96,6 +97,7 @@ def _memory_spec(memory: MemoryConfig) -> MemorySpec:
         quantum_s=memory.quantum_s,
         max_wait_s=memory.max_wait_s,
         swaps_per_minute=memory.swaps_per_minute,
+        ahead_from=math.inf if memory.ahead_from is None else memory.ahead_from,
     )
 
 

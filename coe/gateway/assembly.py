@@ -6,7 +6,7 @@ Knows nothing of Ray: whoever hosts the gateway says how the other processes are
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +21,7 @@ from coe.config.load import LoadedConfig
 from coe.config.models import Config
 from coe.config.specs import expert_fingerprint
 from coe.gateway.admin import AdminGuard
+from coe.gateway.announcer import Announcer
 from coe.gateway.app import build_app
 from coe.gateway.chat import ChatEndpoint, ChatLimits
 from coe.gateway.decision import Decider, PromptRouter
@@ -37,7 +38,7 @@ from coe.gateway.router_page import RouterPage
 from coe.gateway.worker_sockets import watched_socket
 from coe.plan.cached_expert import CachedExpert
 from coe.plan.executor import Executor
-from coe.plan.expert import Answer
+from coe.plan.expert import Answer, Expert
 from coe.plan.loading import load_planner
 from coe.plan.request import ChatRequest
 from coe.plan.worker_expert import WorkerExpert
@@ -108,8 +109,13 @@ def assemble_gateway(
     decider = Decider(tracing.router(router), list(config.experts), config.router.general, fleet, load_planner(loaded))
     max_body = int(config.server.max_body_mb * 1e6)
     limits = ChatLimits(max_body, config.server.max_concurrent, config.server.ping_interval_s)
-    experts = _experts(loaded, runtime, fleet, redis, tracing)
-    executor = Executor(experts, residency=fleet, embedder=router, recall=partial(_recall, experts))
+    session = _worker_session()
+    ask = partial(WorkerExpert, workers=fleet, session=session, token=runtime.token)
+    experts = _experts(loaded, redis, fleet, lambda name: tracing.expert(ask(name)))
+    announcer = Announcer(fleet, session, runtime.token)
+    executor = Executor(
+        experts, residency=fleet, embedder=router, recall=partial(_recall, experts), announce=announcer.announce
+    )
     runner = tracing.runner(executor)
     chat = ChatEndpoint(decider, runner, limits, demand, queue=fleet.queue, log_prompts=config.logs.prompts)
     decisions, outcomes, drift = _records(config, redis)
@@ -134,19 +140,21 @@ async def _recall(experts: Mapping[str, CachedExpert], name: str, request: ChatR
     return await experts[name].recall(request)
 
 
-def _experts(
-    loaded: LoadedConfig, runtime: Runtime, fleet: Fleet, redis: Redis, tracing: GatewayTracing
-) -> dict[str, CachedExpert]:
-    config = loaded.config
-    cache = ResponseCache(redis, config.redis.namespace, config.cache.ttl_s, config.cache.max_answer_kb * 1024)
-    session = aiohttp.ClientSession(
+def _worker_session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, socket_factory=watched_socket),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=2.0),
         auto_decompress=False,
     )
+
+
+def _experts(loaded: LoadedConfig, redis: Redis, fleet: Fleet, ask: Callable[[str], Expert]) -> dict[str, CachedExpert]:
+    """`ask`: makes the expert of a name that asks workers."""
+    config = loaded.config
+    cache = ResponseCache(redis, config.redis.namespace, config.cache.ttl_s, config.cache.max_answer_kb * 1024)
     return {
         name: CachedExpert(
-            tracing.expert(WorkerExpert(name, fleet, session, runtime.token)),
+            ask(name),
             cache,
             config.cache.mode,
             expert_fingerprint(loaded, name),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeAlias
 
 from coe.aggregators.agreement import Embedder, Groups, Judged, Likeness, NearEmbeddings
 from coe.aggregators.budgeted_expert import BudgetedExpert, NullExpert, Recall
@@ -19,6 +19,7 @@ from coe.aggregators.selection_expert import SelectionExpert
 from coe.aggregators.sequential_expert import SequentialExpert
 from coe.plan.expert import Answer, Expert
 from coe.plan.fallback_expert import FallbackExpert
+from coe.plan.foresight import call_probabilities
 from coe.plan.plans import (
     Aggregated,
     ByAnswer,
@@ -34,6 +35,9 @@ from coe.plan.plans import (
 )
 from coe.plan.request import ChatRequest
 
+Announce: TypeAlias = Callable[[Mapping[str, float]], None]
+"""Takes experts that a plan under way is going to ask, and how likely. Must be quick."""
+
 
 class PlanRunner(Protocol):
     """Answers by a plan. What wraps one has this same shape."""
@@ -48,6 +52,10 @@ async def nothing_recalled(_: str, __: ChatRequest) -> Answer | None:
     return None
 
 
+def tell_nobody(_: Mapping[str, float]) -> None:
+    """For a service whose experts never move."""
+
+
 class Executor:
     """Runs plans over the experts of one service.
 
@@ -56,6 +64,7 @@ class Executor:
         residency: where they are now.
         embedder: for cascades whose answers are compared by embedding.
         recall: finds cached answers for requests that get no call.
+        announce: told at a plan's beginning what it is going to ask.
     """
 
     def __init__(
@@ -65,11 +74,13 @@ class Executor:
         residency: Residency | None = None,
         embedder: Embedder | None = None,
         recall: Recall = nothing_recalled,
+        announce: Announce = tell_nobody,
     ) -> None:
         self._experts = experts
         self._residency = residency or AllResident()
         self._embedder = embedder
         self._recall = recall
+        self._announce = announce
         self._budgets: dict[str, MeanCalls] = {}
 
     async def run(self, plan: Plan, request: ChatRequest) -> Answer:
@@ -78,6 +89,8 @@ class Executor:
             return await self._single(plan.expert, plan.fallback).answer(request)
         progress = Progress(request.options.progress if request.stream else None, request.request_id, plan.expert)
         run = Run(plan.label, plan.terms, request.request_id, progress)
+        if plan.terms.mean_calls is None:  # else the budget may come to one call or none
+            self._announce(call_probabilities(plan))
         return planned_answer(self._within_budget(plan, request, run), request, run)
 
     def _single(self, expert: str, fallback: str | None) -> Expert:

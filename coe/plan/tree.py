@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import exp, prod
 from typing import assert_never
 
 import orjson
 
 from coe.aggregators.agreement import VERDICT_TOKENS
+from coe.plan.foresight import answer_probabilities
 from coe.plan.plans import ByJudge, Cascade, Member, Moa, Plan, Selection, SequentialMoa, Single
 from coe.plan.request import JsonValue
 
@@ -101,29 +101,12 @@ def _cascade(plan: Cascade, said: int) -> PlanTree:
         parts.append(
             PlanTree("judge", plan.agreement.judge.expert, None, comparisons, read, comparisons * VERDICT_TOKENS)
         )
-    expected = None if isinstance(plan.agreement, ByJudge) else _expected_answers(plan)
+    probabilities = answer_probabilities(plan)
+    expected = None if probabilities is None else sum(probabilities)
     whole = _summed(plan.label, plan.expert, parts)
     return PlanTree(
         whole.node, whole.expert, expected, whole.max_calls, whole.prompt_tokens, whole.completion_tokens, whole.parts
     )
-
-
-def _expected_answers(plan: Cascade) -> float | None:
-    """As if experts were right independently, at their measured scores, and only right answers agreed."""
-    if any(member.expert not in plan.log_odds for member in plan.members):
-        return None
-    known = [1 / (1 + exp(-plan.log_odds[member.expert])) for member in plan.members]
-    return 2 + sum(_at_most_one(known[:asked]) for asked in range(2, len(known))) if len(known) > 1 else 1.0
-
-
-def _at_most_one(scores: Sequence[float]) -> float:
-    """The probability that at most one of the experts is right."""
-    none = prod(1 - score for score in scores)
-    one = sum(
-        score * prod(1 - other for place, other in enumerate(scores) if place != own)
-        for own, score in enumerate(scores)
-    )
-    return none + one
 
 
 def _call(node: str, member: Member, reads: int) -> PlanTree:

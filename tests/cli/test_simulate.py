@@ -139,7 +139,9 @@ def test_wrong_wishes_for_a_trace_are_bad_input(tmp_path: Path, experts: Path) -
     for more, message in (
         (("--rate", "0"), "--rate must be above 0"),
         (("--exponent", "-1"), "--exponent must be at least 0"),
-        (("--fan-out", "9"), "--fan-out 9 is more than the 3 experts"),
+        (("--fan-out", "9"), "a prompt asks 9 experts (--fan-out, --merge-after), but there are 3"),
+        (("--merge-after", "1"), "a prompt asks 4 experts"),
+        (("--merge-after", "-1"), "--merge-after must be at least 0"),
     ):
         done = run("make-trace", "moa", trace, "--experts", str(experts), *more)
         assert done.code == 2

@@ -93,6 +93,17 @@ async def test_a_category_has_the_plan_of_the_configuration(
     assert (several.headers["x-coe-plan"], several.headers["x-coe-plan-notes"]) == ("single", "skipped=n")
 
 
+async def test_workers_are_told_of_what_a_plan_will_ask_and_they_have_to_bring_in(
+    start_gateway: StartGateway, make_report: MakeReport, worker: SamplingWorker
+) -> None:
+    gateway = await start_gateway(make_report(worker.url, tier="host"))
+    await gateway.ask("a poem", model="poet")
+    reply = await gateway.ask("a poem", model="coe/moa", coe={"aggregator": "generalist"})
+    assert reply.status == 200, reply.body
+    await until(lambda: len(worker.announced) == 2)
+    assert sorted(worker.announced) == [("generalist", 1.0), ("poet", 1.0)]
+
+
 async def test_usage_is_summed_and_itemised_on_request(gateway: RunningGateway) -> None:
     total = {"prompt_tokens": 14, "completion_tokens": 15, "total_tokens": 29}
     plain = (await gateway.ask(model="coe/self-moa")).json()

@@ -4,6 +4,7 @@ import json
 import re
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -108,37 +109,39 @@ def test_a_client_that_leaves_stops_all_calls_in_the_engine(
 ) -> None:
     fields = {"max_tokens": 600, "ignore_eos": True, "stream": stream, "coe": {"plan": "self-moa", "n": 6}}
     body = {"model": "generalist", "messages": [{"role": "user", "content": "Tell a long story."}], **fields}
-    seen: list[float] = []
+    socket = _engine_socket(local_service)
     left_it = threading.Event()
 
-    def watch() -> None:
-        while not left_it.is_set():
-            seen.append(_engine_running(local_service))
-            time.sleep(0.1)
+    def most_running() -> float:
+        most = 0.0
+        while not left_it.wait(0.1):
+            most = max(most, _engine_running(socket))
+        return most
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    with httpx.Client(base_url=client.base_url, timeout=5.0) as impatient, pytest.raises(httpx.ReadTimeout):
-        impatient.post("/v1/chat/completions", json=body)  # nothing comes within 5 s: it leaves
-    left_it.set()
-    watcher.join()
-    assert max(seen) == 6.0  # the samples of one request
+    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=client.base_url, timeout=5.0) as impatient:
+        watching = pool.submit(most_running)
+        try:
+            with pytest.raises(httpx.ReadTimeout):
+                impatient.post("/v1/chat/completions", json=body)  # nothing comes within 5 s: it leaves
+        finally:
+            left_it.set()
+        assert watching.result() == 6.0  # the samples of one request
     deadline = time.monotonic() + 10
-    while (left := _engine_running(local_service)) and time.monotonic() < deadline:
+    while (left := _engine_running(socket)) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert left == 0
 
 
-def _engine_running(service: RunningService) -> float:
+def _engine_running(socket: str) -> float:
     """Requests that vLLM itself says are running or waiting."""
-    with httpx.Client(transport=httpx.HTTPTransport(uds=_socket(service)), base_url="http://engine") as engine:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=socket), base_url="http://engine", timeout=30) as engine:
         metrics = engine.get("/metrics").text
     found = re.findall(r"^vllm:num_requests_(?:running|waiting)(?:\{.*\})? ([\d.e+]+)$", metrics, re.MULTILINE)
     assert len(found) >= 2
     return sum(float(value) for value in found)
 
 
-def _socket(service: RunningService) -> str:
+def _engine_socket(service: RunningService) -> str:
     for process in service.descendants():
         command = process.cmdline() if process.is_running() and process.status() != psutil.STATUS_ZOMBIE else []
         if "--uds" in command:

@@ -357,6 +357,58 @@ def test_closing_tells_who_waits(run: Run) -> None:
     run(scene())
 
 
+def test_what_was_announced_is_there_when_it_is_asked(run: Run) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(), resident="a")
+        scene.admission.expect("b", 0.9)
+        await asyncio.sleep(10)
+        assert await scene.request("b") == Turn()
+        assert scene.mechanism.swaps == [("b", ("a",), "disk")]
+        assert not scene.memory.expected
+
+    run(scene())
+
+
+def test_a_request_that_comes_while_what_was_announced_is_loaded_waits_for_the_rest(run: Run) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(), resident="a")
+        scene.admission.expect("b", 0.9)
+        await asyncio.sleep(1)
+        turn = await scene.request("b")
+        assert turn.swap_s == pytest.approx(LOAD_S["disk"] - 1)
+        assert len(scene.mechanism.swaps) == 1
+
+    run(scene())
+
+
+def test_an_announcement_that_nobody_follows_moves_one_model_and_no_more(run: Run) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(), resident="a")
+        scene.admission.expect("b", 0.9)
+        await asyncio.sleep(10)
+        await scene.request("a")
+        await asyncio.sleep(100)
+        assert [name for name, _, _ in scene.mechanism.swaps].count("b") <= 2
+        assert len(scene.mechanism.swaps) <= 3
+        scene.admission.expect("c", 0.2)  # not likely enough to take a place
+        await asyncio.sleep(10)
+        assert "c" not in scene.memory.resident
+
+    run(scene())
+
+
+def test_an_announced_model_that_cannot_be_loaded_is_tried_once_and_then_left_to_its_request(run: Run) -> None:
+    async def scene() -> None:
+        scene = Scene(memory(), resident="a")
+        scene.mechanism.fails = AdapterRefusedError("scripted")
+        scene.admission.expect("b", 0.9)
+        await asyncio.sleep(200)
+        assert [report.model for report in scene.residency.reports] == ["b"]
+        assert (await scene.request("a")).swap_s  # it had left for b
+
+    run(scene())
+
+
 class AdmissionMachine(RuleBasedStateMachine):
     """Requests come, end and are cancelled while loads fail and the device loses everything, in any order.
 
@@ -411,6 +463,14 @@ class AdmissionMachine(RuleBasedStateMachine):
             self.count += 1
             self.endings[self.count] = asyncio.Event()
             self.tasks[self.count] = self.loop.create_task(self.request(self.count, expert))
+        self.settle()
+
+    @rule(expert=st.sampled_from(["a", "a2", "b", "c", "d"]), probability=st.sampled_from([0.0, 0.5, 1.0]))
+    def announce(self, expert: str, probability: float) -> None:
+        async def announced() -> None:
+            self.scene.admission.expect(expert, probability)
+
+        self.loop.run_until_complete(announced())
         self.settle()
 
     @rule(pick=st.integers(0), more=st.booleans())

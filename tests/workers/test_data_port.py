@@ -42,6 +42,7 @@ class Poet:
     base_url: str = ENGINE_URL
     failure: Failure | None = None
     admission: Admission = field(default_factory=admission)
+    expected: list[float] = field(default_factory=list)
     request: ExpertRequest = field(
         default_factory=lambda: ExpertRequest(
             ExpertSpec(name="poet", model="base", system="Rhyme.", sampling=Sampling(temperature=0.5)), "base"
@@ -50,6 +51,9 @@ class Poet:
 
     def refusal(self) -> Failure | None:
         return self.failure
+
+    def expect(self, probability: float) -> None:
+        self.expected.append(probability)
 
     @asynccontextmanager
     async def lease(self) -> AsyncIterator[Lease]:
@@ -313,3 +317,29 @@ async def test_what_is_being_served_is_known_on_its_way_and_nowhere_else(port: P
             pass
     assert seen == ["r-1", "r-2"]
     assert current_request() is None
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "param"),
+    [
+        ({"model": "poet", "probability": 0.5}, 204, None),
+        ({"model": "poet", "probability": 1}, 204, None),
+        ({"model": "poet", "probability": 1.5}, 400, "probability"),
+        ({"model": "poet", "probability": True}, 400, "probability"),
+        ({"model": "poet"}, 400, "probability"),
+        ({"model": "nobody", "probability": 1}, 404, "model"),
+    ],
+)
+async def test_a_request_can_be_announced(port: Port, body: dict[str, Any], status: int, param: str | None) -> None:
+    async with port.client.post(f"{port.port.url}/expected", json=body) as response:
+        assert response.status == status
+        if param:
+            assert (await failure(response))["param"] == param
+    assert port.poet.expected == ([body["probability"]] if status == 204 else [])
+
+
+async def test_nobody_announces_without_the_token(port: Port) -> None:
+    body = {"model": "poet", "probability": 1}
+    async with port.client.post(f"{port.port.url}/expected", json=body, headers={"x-coe-token": "wrong"}) as response:
+        assert response.status == 401
+    assert port.poet.expected == []

@@ -94,6 +94,21 @@ async def eventually(condition: Callable[[], bool], timeout_s: float = 15.0) -> 
         await asyncio.sleep(0.01)
 
 
+async def test_a_member_that_is_announced_is_there_when_it_is_asked(
+    start: StartWorker, client: aiohttp.ClientSession
+) -> None:
+    worker = await start("poet", "cook", "judge")
+    announced = {"model": "cook", "probability": 0.9}
+    async with client.post(f"{worker.url}/expected", json=announced) as response:
+        assert response.status == 204
+    await eventually(lambda: tiers(worker)["cook"] == "device")
+    body = {"model": "cook", "messages": [{"role": "user", "content": "who"}]}
+    async with client.post(f"{worker.url}/v1/chat/completions", json=body) as response:
+        assert (await response.json())["choices"][0]["message"]["content"] == "cook"
+        assert response.headers["x-coe-tier"] == "device"
+    assert len(worker.report().swaps) == 1
+
+
 async def test_members_of_a_family_take_turns_in_one_engine(start: StartWorker, client: aiohttp.ClientSession) -> None:
     worker = await start("poet", "cook", "judge")
     pid = engine(worker, "small").pid

@@ -8,7 +8,7 @@ from collections import deque
 
 import pytest
 
-from workers.policies import Cost, FcfsLru, Grouping, Memory, Serve, Swap, Wait
+from workers.policies import Cost, Expected, FcfsLru, Grouping, Memory, Serve, Swap, Wait
 
 
 def make_memory(resident: str = "", host: str = "", *, device: int = 2, **queues: list[float]) -> Memory:
@@ -181,6 +181,52 @@ def test_the_quantum_is_served_before_a_load_that_only_saves_waiting() -> None:
     memory = make_memory("ab", "abc", b=[0.0, 1.0], c=[0.0])
     assert policy.choose(memory, 10.0) == Serve("b")
     assert isinstance(policy.choose(memory, 20.0), Swap)
+
+
+def test_what_is_announced_comes_into_free_room_before_it_is_asked() -> None:
+    memory = make_memory("a", "abc")
+    memory.expected["c"] = Expected(0.1, until=60.0)
+    assert Grouping(60.0).choose(memory, 1.0) == Swap("c", ())
+    assert Grouping(60.0).choose(memory, 60.0) == Wait()  # it did not come
+    assert FcfsLru().choose(memory, 1.0) == Wait()
+    memory.resident["c"] = 1.0
+    assert Grouping(60.0).choose(memory, 1.0) == Wait()
+
+
+@pytest.mark.parametrize(("probability", "choice"), [(0.8, Swap("c", ("a",))), (0.79, Wait())])
+def test_what_is_likely_comes_in_the_place_of_what_is_idle(probability: float, choice: Swap | Wait) -> None:
+    memory = make_memory("ab", "abc")
+    memory.expected["c"] = Expected(probability, until=60.0)
+    policy = Grouping(60.0)
+    asked(policy, b=[0.0])
+    assert policy.choose(memory, 1.0) == choice
+    assert Grouping(60.0, ahead_from=math.inf).choose(memory, 1.0) == Wait()
+
+
+def test_nothing_that_runs_or_is_announced_itself_leaves_for_what_is_announced() -> None:
+    memory = make_memory("ab", "abc")
+    memory.expected.update(a=Expected(0.1, until=60.0), c=Expected(1.0, until=60.0))
+    policy = Grouping(60.0)
+    asked(policy, b=[0.0, 1.0])
+    assert policy.choose(memory, 2.0) == Swap("c", ("b",))  # b is asked for more, but a is announced
+    memory.running["b"] = 1
+    assert policy.choose(memory, 2.0) == Wait()
+
+
+def test_what_is_announced_gives_way_to_what_waits() -> None:
+    memory = make_memory("ab", "abcd", d=[0.0])
+    memory.expected.update(a=Expected(1.0, until=60.0), c=Expected(1.0, until=60.0))
+    assert Grouping(60.0, patience=0.0).choose(memory, 1.0) == Swap("d", ("b",))
+
+
+def test_loads_ahead_count_for_the_cap_on_swaps() -> None:
+    policy = Grouping(60.0, max_swaps_per_minute=1)
+    memory = make_memory("a", "abc", device=9)
+    memory.expected.update(b=Expected(1.0, until=600.0), c=Expected(1.0, until=600.0))
+    assert policy.choose(memory, 5.0) == Swap("b", ())
+    memory.resident["b"] = 5.0
+    assert policy.choose(memory, 6.0) == Wait(65.0)
+    assert policy.choose(memory, 65.0) == Swap("c", ())
 
 
 def test_copies_ahead_are_for_what_waits_longest_then_for_what_fits() -> None:

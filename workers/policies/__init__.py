@@ -2,7 +2,19 @@
 
 from workers.policies.fcfs_lru import FcfsLru
 from workers.policies.grouping import Grouping
-from workers.policies.interface import Choice, Cost, Memory, Policy, Serve, Swap, Wait
+from workers.policies.interface import Choice, Cost, Expected, Memory, Policy, Serve, Swap, Wait
 from workers.policies.settings import make_policy
 
-__all__ = ["Choice", "Cost", "FcfsLru", "Grouping", "Memory", "Policy", "Serve", "Swap", "Wait", "make_policy"]
+__all__ = [
+    "Choice",
+    "Cost",
+    "Expected",
+    "FcfsLru",
+    "Grouping",
+    "Memory",
+    "Policy",
+    "Serve",
+    "Swap",
+    "Wait",
+    "make_policy",
+]

@@ -9,6 +9,9 @@ needs, (b) the waiting that its queue has added up outweighs the load, `patience
 otherwise wait longer than `max_wait_s`: a plan that serves the queues by the age of their heads is kept feasible, and
 while it is feasible nobody waits longer. Where it cannot be, the oldest head goes first, queue by queue, so that
 overload makes waits long but starves nobody and does not turn into one load per request.
+
+While nothing waits, what a request is announced for comes in ahead of it: into room that nobody needs, and where the
+request is likely enough also in the place of what is idle and not announced itself.
 """
 
 from __future__ import annotations
@@ -42,6 +45,7 @@ class Grouping(Policy):
         max_swaps_per_minute: of loads that only save waiting; the maximum wait goes before it. None: any number.
         slots: requests of one expert that run at once.
         idles: whether a device on which nothing runs waits for more requests, too, before it loads.
+        ahead_from: probability of an announced request from which its load ahead may evict; above 1 it never may.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Grouping(Policy):
         max_swaps_per_minute: int | None = None,
         slots: int = 1,
         idles: bool = True,
+        ahead_from: float = 0.8,
     ) -> None:
         if not max_wait_s > 0:
             raise ValueError(f"the maximum wait must be above 0 s, not {max_wait_s}")
@@ -62,6 +67,7 @@ class Grouping(Policy):
         self._max_swaps = max_swaps_per_minute
         self._slots = slots
         self._idles = idles
+        self._ahead_from = ahead_from
         self._always_waits = idles and patience == math.inf  # so that nothing but time makes a load pay
         self._keeping = Keeping(Demand(_HALF_LIVES * max_wait_s))
         self._service_s = self._service_var = self._service_max = 0.0
@@ -99,7 +105,7 @@ class Grouping(Policy):
     @override
     def choose(self, memory: Memory, now: float) -> Choice:
         if not memory.queues:
-            return Wait()
+            return self._ahead(memory, now)
         if self._group_left < 0:
             self._group_left = len(memory.queues.get(self._group or "", ()))
         ready = self._ready(memory)
@@ -219,6 +225,19 @@ class Grouping(Policy):
                 return choice
         return None
 
+    def _ahead(self, memory: Memory, now: float) -> Choice:
+        """Nothing waits: brings in what is expected, in the order in which it was announced."""
+        for name, expected in memory.expected.items():
+            if now >= expected.until or name in memory.resident or self._on_its_way(memory, name, now):
+                continue
+            evicted = self._keeping.evicted_for(memory, name, now)
+            if evicted is None or (evicted and expected.probability < self._ahead_from):
+                continue
+            if any(other in memory.running or memory.is_expected(other, now) for other in evicted):
+                continue
+            return Wait(self._swaps[0] + 60) if self._capped(now) else self._begin(name, evicted, now)
+        return Wait()
+
     def _capped(self, now: float) -> bool:
         if self._max_swaps is None:
             return False
@@ -245,8 +264,9 @@ class Grouping(Policy):
         if self._on_its_way(memory, name, now):
             return None
         evicted = self._keeping.evicted_for(memory, name, now)
-        if evicted is None:
-            return None
+        return None if evicted is None else self._begin(name, evicted, now)
+
+    def _begin(self, name: str, evicted: tuple[str, ...], now: float) -> Swap:
         self._swaps.append(now)
         self._filled = self._filled or bool(evicted)
         return Swap(name, evicted)

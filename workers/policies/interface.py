@@ -29,6 +29,14 @@ class Cost:
     load_s: Mapping[Tier, float]
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A request that is to come by the time `until`, with a probability in [0, 1]."""
+
+    probability: float
+    until: float
+
+
 @dataclass(slots=True, kw_only=True)
 class Memory:
     """What is where, what runs and what waits, on one device. Its driver writes it; policies only read.
@@ -45,6 +53,7 @@ class Memory:
         full: residents that cannot take another request now.
         pinned: residents that must stay.
         disk_only: what cannot be copied to host memory now.
+        expected: what requests were announced for that have not come yet.
     """
 
     costs: Mapping[str, Cost]
@@ -58,6 +67,7 @@ class Memory:
     full: set[str] = field(default_factory=set)
     pinned: set[str] = field(default_factory=set)
     disk_only: set[str] = field(default_factory=set)
+    expected: dict[str, Expected] = field(default_factory=dict)
 
     def tier(self, name: str) -> Tier:
         """The fastest tier that holds `name`."""
@@ -66,6 +76,10 @@ class Memory:
     def may_come_to_host(self, name: str) -> bool:
         """Whether a copy of `name` can be made in host memory, if need be in the place of others."""
         return name not in self.disk_only and self.costs[name].size <= self.host_bytes
+
+    def is_expected(self, name: str, now: float) -> bool:
+        """Whether a request for `name` was announced, and may yet come."""
+        return name in self.expected and now < self.expected[name].until
 
     def load_s(self, name: str) -> float:
         """Seconds to make `name` resident from where it is now; 0 where it is resident."""

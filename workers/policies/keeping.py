@@ -15,9 +15,9 @@ class Keeping:
     """Keeps what is dear to load and often asked for.
 
     What leaves the device: nothing that requests wait for, if that can be; of those, the one with the youngest head.
-    Else the least of demand x load seconds from the tier that it would fall to, per byte: GreedyDual-Size-Frequency
-    (Cherkasova, HPL-98-69R1) with a demand that ages by itself in place of the inflation term. Host memory is kept by
-    the same value.
+    Before them goes what requests are only announced for. Else the least of demand x load seconds from the tier that it
+    would fall to, per byte: GreedyDual-Size-Frequency (Cherkasova, HPL-98-69R1) with a demand that ages by itself in
+    place of the inflation term. Host memory is kept by the same value.
     """
 
     demand: Demand
@@ -27,7 +27,7 @@ class Keeping:
         costs, queues = memory.costs, memory.queues
         values = {other: self._value(memory, other, now) for other in memory.resident if other not in memory.pinned}
         idle = [other for other in values if other not in queues]
-        idle.sort(key=lambda other: values[other] / costs[other].size)
+        idle.sort(key=lambda other: (memory.is_expected(other, now), values[other] / costs[other].size))
         waiting = sorted((other for other in values if other in queues), key=lambda other: -queues[other][0])
         evicted = memory.evicted_for(name, [*idle, *waiting])
         if evicted is None or len(evicted) < 2 or memory.groups:
@@ -41,7 +41,8 @@ class Keeping:
             else:
                 needed.append(other)
         missing = sum(costs[other].size for other in needed) - spare
-        alone = min((other for other in idle if costs[other].size >= missing), key=values.__getitem__, default=None)
+        apart = (other for other in idle if costs[other].size >= missing and not memory.is_expected(other, now))
+        alone = min(apart, key=values.__getitem__, default=None)
         if alone is not None and values[alone] <= sum(values[other] for other in needed):
             return (alone,)
         return tuple(reversed(needed))

@@ -26,6 +26,7 @@ def make_policy(memory: MemorySpec, slots: int) -> Policy:
                 max_swaps_per_minute=memory.swaps_per_minute,
                 slots=slots,
                 idles=False,
+                ahead_from=memory.ahead_from,
             )
         case "fcfs-lru":
             return FcfsLru()

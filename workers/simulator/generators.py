@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,8 @@ class TraceSpec:
         service_s: mean seconds of service; they vary by a log-normal distribution with sigma 0.5.
         exponent: of Zipf's law; 0: all are as popular.
         fan_out: of `moa`: how many experts answer one prompt.
+        merge_after_s: of `moa`: seconds from a prompt until one more expert is asked to merge the answers, which is
+            announced with the prompt; None: nobody merges.
     """
 
     requests: int = 10_000
@@ -42,6 +44,7 @@ class TraceSpec:
     service_s: float = 0.5
     exponent: float = 1.0
     fan_out: int = 3
+    merge_after_s: float | None = None
 
 
 def make_experts(count: int, seed: int, *, size_gb: float = 14.0, spread: float = 0.4) -> dict[str, Cost]:
@@ -70,25 +73,36 @@ def make_trace(kind: Kind, names: Sequence[str], spec: TraceSpec, seed: int) -> 
     drawn = _DRAWS[kind](random, popularity, spec)
     services = spec.service_s * np.exp(random.normal(0, 0.5, len(drawn)) - 0.125)
     return [
-        Request(round(float(t), 4), names[order[rank]], round(float(service_s), 4))
-        for (t, rank), service_s in zip(drawn, services, strict=True)
+        Request(
+            round(float(t), 4),
+            names[order[rank]],
+            round(float(service_s), 4),
+            None if announced is None else round(float(announced), 4),
+        )
+        for (t, rank, announced), service_s in zip(drawn, services, strict=True)
     ]
 
 
-_Draw: TypeAlias = list[tuple[float, int]]
+class _Drawn(NamedTuple):
+    t: float
+    rank: int
+    announced: float | None = None
+
+
+_Draw: TypeAlias = list[_Drawn]
 
 
 def _zipf(random: np.random.Generator, popularity: Popularity, spec: TraceSpec) -> _Draw:
     """The same popularity from the first request to the last."""
     times = np.cumsum(random.exponential(1 / spec.rate, spec.requests))
-    return list(zip(times, random.choice(len(popularity), spec.requests, p=popularity), strict=True))
+    return _drawn(times, random.choice(len(popularity), spec.requests, p=popularity))
 
 
 def _drift(random: np.random.Generator, popularity: Popularity, spec: TraceSpec) -> _Draw:
     """Experts fall in popularity, one after the other, and others take their place."""
     drawn = _zipf(random, popularity, spec)
     step = spec.requests / (_DRIFTS * len(popularity) ** 0.5)
-    return [(t, (rank + int(number / step)) % len(popularity)) for number, (t, rank) in enumerate(drawn)]
+    return [_Drawn(t, (rank + int(number / step)) % len(popularity)) for number, (t, rank, _) in enumerate(drawn)]
 
 
 def _bursts(random: np.random.Generator, popularity: Popularity, spec: TraceSpec) -> _Draw:
@@ -96,22 +110,35 @@ def _bursts(random: np.random.Generator, popularity: Popularity, spec: TraceSpec
     background = round(spec.requests * (1 - _BURST_SHARE))
     end = spec.requests / spec.rate
     times = random.uniform(0, end, background)
-    drawn = list(zip(times, random.choice(len(popularity), background, p=popularity), strict=True))
+    drawn = _drawn(times, random.choice(len(popularity), background, p=popularity))
     while len(drawn) < spec.requests:
         count = min(int(random.geometric(0.05)), spec.requests - len(drawn))
         begin, rank = random.uniform(0, end), int(random.integers(len(popularity)))
-        drawn += [(t, rank) for t in begin + random.uniform(0, _BURST_S, count)]
+        drawn += [_Drawn(t, rank) for t in begin + random.uniform(0, _BURST_S, count)]
     return sorted(drawn)
 
 
 def _moa(random: np.random.Generator, popularity: Popularity, spec: TraceSpec) -> _Draw:
-    """Prompts go to one of 100 plans, popular by Zipf's law; each asks its `fan_out` experts at once."""
-    plans = [random.choice(len(popularity), spec.fan_out, replace=False, p=popularity) for _ in range(_PLANS)]
+    """Prompts go to one of 100 plans, popular by Zipf's law; each asks its `fan_out` experts at once, and another one
+    to merge what they say.
+    """
+    members = spec.fan_out + (spec.merge_after_s is not None)
+    plans = [random.choice(len(popularity), members, replace=False, p=popularity) for _ in range(_PLANS)]
     weights = np.arange(1, _PLANS + 1) ** -1.0
     prompts = max(1, spec.requests // spec.fan_out)
     times = np.cumsum(random.exponential(spec.fan_out / spec.rate, prompts))
     chosen = random.choice(_PLANS, prompts, p=weights / weights.sum())
-    return [(t, int(rank)) for t, plan in zip(times, chosen, strict=True) for rank in plans[plan]]
+    drawn = [
+        _Drawn(t, int(rank)) for t, plan in zip(times, chosen, strict=True) for rank in plans[plan][: spec.fan_out]
+    ]
+    if spec.merge_after_s is None:
+        return drawn
+    merges = [_Drawn(t + spec.merge_after_s, int(plans[plan][-1]), t) for t, plan in zip(times, chosen, strict=True)]
+    return sorted(drawn + merges, key=lambda asked: asked.t)
+
+
+def _drawn(times: NDArray[np.float64], ranks: NDArray[np.int64]) -> _Draw:
+    return [_Drawn(float(t), int(rank)) for t, rank in zip(times, ranks, strict=True)]
 
 
 _DRAWS: dict[Kind, Callable[[np.random.Generator, Popularity, TraceSpec], _Draw]] = {

@@ -6,6 +6,7 @@ The rules, which the optimum keeps as well (`workers.simulator.optimum`):
   back. From disk it passes host memory, where a copy stays if there is room, else it goes past.
 - Copies from disk to host memory run beside the device, one at a time, and take what a load from disk takes more than
   one from host memory.
+- Requests that are announced are expected, for certain, until they arrive.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from workers.errors import SimulationError
-from workers.policies import Cost, Memory, Policy, Serve, Swap, Wait
+from workers.policies import Cost, Expected, Memory, Policy, Serve, Swap, Wait
 from workers.simulator.trace import GB, Request
 from workers.spec import Tier
 
@@ -114,6 +115,7 @@ class _Device:
     memory: Memory = field(init=False)
     now: float = field(init=False)
     arrived: int = 0
+    to_announce: deque[tuple[float, str, float]] = field(init=False)
     waiting: dict[str, deque[int]] = field(default_factory=dict)
     starts: list[float] = field(default_factory=list)
     loads: list[Load] = field(default_factory=list)
@@ -129,6 +131,8 @@ class _Device:
         self.now = self.requests[0].t
         self.starts = [math.nan] * len(self.requests)
         self.memory = Memory(costs=self.experts, device_bytes=self.device_bytes, host_bytes=self.host_bytes)
+        announced = [(known.announced, known.expert, known.t) for known in self.requests if known.announced is not None]
+        self.to_announce = deque(sorted(announced))
 
     def run(self) -> Run:
         left = len(self.requests)
@@ -156,6 +160,8 @@ class _Device:
         following = device_free if device_free < math.inf else self.asked_again
         if self.arrived < len(self.requests):
             following = min(following, self.requests[self.arrived].t)
+        if self.to_announce:
+            following = min(following, max(self.now, self.to_announce[0][0]))
         if self.copying is not None:
             following = min(following, self.copying.end)
         if following == math.inf:
@@ -164,6 +170,9 @@ class _Device:
 
     def _admit(self) -> None:
         memory, count = self.memory, len(self.requests)
+        while self.to_announce and self.to_announce[0][0] <= self.now:
+            _, name, until = self.to_announce.popleft()
+            memory.expected[name] = Expected(1.0, until)
         while self.arrived < count and self.requests[self.arrived].t <= self.now:
             request = self.requests[self.arrived]
             memory.queues.setdefault(request.expert, deque()).append(request.t)
@@ -205,12 +214,14 @@ class _Device:
 
     def _swap(self, name: str, evict: tuple[str, ...]) -> float:
         memory, cost = self.memory, self.experts[name]
+        if self.copying is not None and self.copying.name == name:
+            self.copying = None  # its copy takes longer than the policy thought, and is given up
         tier = memory.tier(name)
         for other in evict:
             del memory.resident[other]
         held = sum(self.experts[other].size for other in memory.resident) + cost.size
-        if tier == "device" or held > self.device_bytes or (self.copying is not None and self.copying.name == name):
-            raise RuntimeError(f"{type(self.policy).__name__} loads {name!r}: no room, or it is there or on its way")
+        if tier == "device" or held > self.device_bytes:
+            raise RuntimeError(f"{type(self.policy).__name__} loads {name!r}: no room, or it is there")
         kept = tier == "disk" and self._make_room(cost.size)
         self.kept_bytes = cost.size if kept else 0
         self.loading = Load(name, tier, self.now, self.now + cost.load_s[tier], evict, kept)

@@ -1,7 +1,8 @@
 """Files of a simulation: a trace of requests and the experts that they ask for, read with their faults named, written.
 
-A trace is JSON lines, plain or .gz: `{"t": seconds, "expert": name, "service_s": seconds}`. Experts are one JSON
-object: `{name: {"size_gb": x, "load_s": {"host": seconds, "disk": seconds}}}`.
+A trace is JSON lines, plain or .gz: `{"t": seconds, "expert": name, "service_s": seconds}`, and `"announced": seconds`
+where it is known of before it comes. Experts are one JSON object:
+`{name: {"size_gb": x, "load_s": {"host": seconds, "disk": seconds}}}`.
 """
 
 from __future__ import annotations
@@ -24,11 +25,15 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: it arrives at `t` and takes up the device for `service_s`, both in seconds."""
+    """One request: it arrives at `t` and takes up the device for `service_s`, both in seconds.
+
+    From `announced` on, which is no later than `t`, it is known that it comes; None: from its arrival on.
+    """
 
     t: float
     expert: str
     service_s: float
+    announced: float | None = None
 
 
 def read_experts(path: Path) -> dict[str, Cost]:
@@ -64,7 +69,7 @@ def read_trace(path: Path, experts: Mapping[str, Cost]) -> list[Request]:
 
 def write_trace(path: Path, requests: Iterable[Request]) -> None:
     """As `read_trace` reads it; compressed where the name ends in .gz."""
-    data = b"".join(orjson.dumps(request) + b"\n" for request in requests)
+    data = b"".join(orjson.dumps(_row(request)) + b"\n" for request in requests)
     path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
@@ -72,6 +77,11 @@ def write_experts(path: Path, experts: Mapping[str, Cost]) -> None:
     """As `read_experts` reads it."""
     rows = {name: {"size_gb": cost.size / GB, "load_s": dict(cost.load_s)} for name, cost in experts.items()}
     path.write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def _row(request: Request) -> dict[str, float | str]:
+    announced = {} if request.announced is None else {"announced": request.announced}
+    return {"t": request.t, "expert": request.expert, "service_s": request.service_s, **announced}
 
 
 def _request(line: bytes, experts: Mapping[str, Cost]) -> Request:
@@ -86,7 +96,10 @@ def _request(line: bytes, experts: Mapping[str, Cost]) -> Request:
         raise SimulationError("`expert` must be a name")
     if expert not in experts:
         raise SimulationError(f"the experts file has no expert {expert!r}")
-    return Request(_number(row, "t"), expert, _number(row, "service_s"))
+    t, announced = _number(row, "t"), _number(row, "announced") if "announced" in row else None
+    if announced is not None and announced > t:
+        raise SimulationError(f"`announced` is {announced:g}, after `t`, which is {t:g}")
+    return Request(t, expert, _number(row, "service_s"), announced)
 
 
 def _cost(row: object, where: str) -> Cost:

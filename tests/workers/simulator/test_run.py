@@ -7,14 +7,15 @@ from workers.errors import SimulationError
 from workers.policies import Choice, FcfsLru, Grouping, Memory, Policy, Swap
 from workers.simulator.comparison import POLICIES, Case
 from workers.simulator.run import simulate
+from workers.simulator.trace import Request
 
 
-@given(cases(), st.sampled_from(sorted(POLICIES)), st.sampled_from([1.0, 5.0, 60.0]))
+@given(cases(announced=True), st.sampled_from(sorted(POLICIES)), st.sampled_from([1.0, 5.0, 60.0]))
 def test_every_request_is_served_once_within_the_budgets(case: Case, name: str, max_wait_s: float) -> None:
     assert_keeps_the_rules(case, case.run(POLICIES[name](max_wait_s)))
 
 
-@given(cases(), st.sampled_from(sorted(POLICIES)))
+@given(cases(announced=True), st.sampled_from(sorted(POLICIES)))
 def test_the_same_case_gives_the_same_run(case: Case, name: str) -> None:
     assert case.run(POLICIES[name](5.0)) == case.run(POLICIES[name](5.0))
 
@@ -47,6 +48,19 @@ def test_copies_ahead_run_beside_the_device_and_save_its_time() -> None:
     assert {load.tier for load in run.loads} == {"host"}
     assert [(copy.start, copy.end) for copy in run.copies] == [(0.0, 4.0), (4.0, 8.0)]
     assert run.load_seconds == 2.0
+
+
+def test_what_is_announced_is_loaded_on_an_idle_device_before_it_is_asked() -> None:
+    experts = {"a": cost(host=1.0, disk=3.0), "b": cost(host=1.0, disk=3.0)}
+    requests = [request(0.0, "a"), Request(30.0, "b", 1.0, announced=1.0)]
+    ahead = simulate(requests, experts, Grouping(60.0), device_bytes=1, host_bytes=0)
+    assert [(load.name, load.start, load.evicted) for load in ahead.loads] == [
+        ("a", 0.0, ()),
+        ("b", 4.0, ("a",)),
+    ]
+    assert ahead.waits == [3.0, 0.0]
+    late = simulate(requests, experts, FcfsLru(), device_bytes=1, host_bytes=0)
+    assert late.waits == [3.0, 3.0]
 
 
 def test_an_expert_larger_than_the_device_and_an_empty_trace_are_refused() -> None:

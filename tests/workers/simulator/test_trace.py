@@ -23,6 +23,16 @@ def test_what_is_made_comes_back_as_it_was_written(tmp_path: Path, name: str, ki
     assert trace == sorted(trace, key=lambda one: one.t)
 
 
+def test_merging_experts_are_announced_with_their_prompt(tmp_path: Path) -> None:
+    experts, spec = make_experts(20, seed=3), TraceSpec(requests=30, fan_out=2, merge_after_s=7.0)
+    trace = make_trace("moa", list(experts), spec, seed=3)
+    write_trace(tmp_path / "t.jsonl", trace)
+    assert read_trace(tmp_path / "t.jsonl", experts) == trace == sorted(trace, key=lambda one: one.t)
+    merges = [one for one in trace if one.announced is not None]
+    assert [one.t - (one.announced or 0.0) for one in merges] == pytest.approx([7.0] * 15)
+    assert {one.announced for one in merges} == {one.t for one in trace if one.announced is None}
+
+
 def test_rows_may_come_in_any_order(tmp_path: Path) -> None:
     experts, trace = tmp_path / "e.json", tmp_path / "t.jsonl"
     experts.write_text(EXPERTS)
@@ -38,6 +48,8 @@ def test_rows_may_come_in_any_order(tmp_path: Path) -> None:
         ('{"t": 1e999, "expert": "a", "service_s": 1}', "is not JSON|finite"),
         ('{"t": "1", "expert": "a", "service_s": 1}', "`t` must be a number, not '1'"),
         ('{"t": true, "expert": "a", "service_s": 1}', "`t` must be a number"),
+        ('{"t": 1, "expert": "a", "service_s": 1, "announced": 2}', "`announced` is 2, after `t`, which is 1"),
+        ('{"t": 1, "expert": "a", "service_s": 1, "announced": null}', "`announced` must be a number"),
         ('{"t": 1, "expert": "a"}', "`service_s` must be a number, not missing"),
         ('{"t": 1, "expert": "z", "service_s": 1}', "has no expert 'z'"),
         ('{"t": 1, "expert": 3, "service_s": 1}', "`expert` must be a name"),
