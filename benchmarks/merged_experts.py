@@ -21,7 +21,7 @@ from benchmarks.programs import say
 from benchmarks.running import run
 from coe.runtime import cache_directory
 from workers.errors import SourceError
-from workers.sources import resolve
+from workers.sources.resolution import resolve
 from workers.tensor_header import TensorFileError, read_header
 
 _ADAPTERS = Path(__file__).parents[1] / "configs" / "adapters"

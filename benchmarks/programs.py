@@ -17,7 +17,7 @@ from pathlib import Path
 
 import httpx
 
-from workers.reaper import reaped
+from workers.processes.reaper import reaped
 
 _POLL_S = 0.2
 _SHOWN_CHARS = 3000

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import orjson
 
-from workers.engine import ENGINE_URL, Engine, Launch, engine_session
+from workers.engine.server import ENGINE_URL, Engine, Launch, engine_session
 from workers.spec import Device, ModelSpec
 from workers.weights.slot import WeightSlot
 

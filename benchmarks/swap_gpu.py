@@ -34,9 +34,9 @@ from benchmarks.running import run
 from benchmarks.swap_engine import SwapEngine, swap_engine
 from benchmarks.swap_gpu_report import START, Report, Ways, as_json, as_markdown, report
 from coe.runtime import cache_directory
-from workers.engine import ENGINE_URL
+from workers.engine.server import ENGINE_URL
+from workers.engine.sleep import EngineSleep, Level, sleep_arguments
 from workers.errors import WorkerError
-from workers.sleep import EngineSleep, Level, sleep_arguments
 from workers.spec import Device
 
 _LEVELS: tuple[Level, ...] = (1, 2)

@@ -14,7 +14,7 @@ from coe.plan.loading import load_planner
 from coe.routing import load_routing
 from coe.runtime import RAY_ADDRESS, cache_directory
 from workers.errors import SourceError
-from workers.sources import check
+from workers.sources.resolution import check
 
 
 def check_service(loaded: LoadedConfig) -> None:

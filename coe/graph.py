@@ -33,7 +33,7 @@ from coe.telemetry.served import ServedLog
 from coe.tracing.opening import open_worker_tracing
 from routers.encoders.encoder import Vectors
 from workers.errors import WorkerError
-from workers.spec import LoadReport, WorkerReport
+from workers.reports import LoadReport, WorkerReport
 from workers.worker import ExpertWorker
 
 APPLICATION = "coe"

@@ -18,7 +18,7 @@ from coe.gateway.fleet import SourceAwayError
 from coe.gateway.loading import LOST, NO_ANSWER, Verb
 from coe.routing import Routed, RouterCard
 from routers.encoders.encoder import Vectors
-from workers.spec import LoadReport, WorkerReport
+from workers.reports import LoadReport, WorkerReport
 
 REPORT_TIMEOUT_S = 2.0
 LOAD_TIMEOUT_S = 360.0  # longer than a worker takes to give up

@@ -21,7 +21,7 @@ import psutil
 from coe.errors import StartupError
 from coe.ray_settings import RAY_SETTINGS
 from coe.stop_signals import StopRequestedError
-from workers.reaper import reaped
+from workers.processes.reaper import reaped
 
 TOKEN_FILE = Path("~/.ray/auth_token")
 AUTH_REMEDY = (
@@ -94,7 +94,7 @@ def free_port() -> int:
 
 
 class RayNode:
-    """One life of a node. Start it from the main thread, which outlives it: see `workers.reaper`.
+    """One life of a node. Start it from the main thread, which outlives it: see `workers.processes.reaper`.
 
     Args:
         part: `head_arguments`, or `--address=HEAD:PORT` to join.

@@ -11,7 +11,7 @@ from coe.store.directory import RedisDirectory
 from coe.store.swaps import SwapLog
 from coe.telemetry.logs import get_logger
 from coe.telemetry.metrics import SWAP_SECONDS, SWAP_THRASH, SWAPS
-from workers.spec import SwapReport, WorkerReport
+from workers.reports import SwapReport, WorkerReport
 
 THRASH_S = 60.0
 """What comes in again so soon after it left should not have left."""

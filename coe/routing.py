@@ -21,7 +21,7 @@ from routers.artefact import recover_artefact, version_of
 from routers.errors import ArtefactError, EncoderError
 from routers.mapping.strengths import Strengths
 from routers.router import CategoryRouter, Classification
-from workers.sources import resolve
+from workers.sources.resolution import resolve
 
 log = get_logger("coe.routing")
 

@@ -34,7 +34,8 @@ from coe.runtime import RAY_ADDRESS, Runtime, cache_directory
 from coe.stop_signals import StopRequestedError, catch_stop_signals
 from coe.store.embedded import EmbeddedRedis
 from coe.telemetry.follow import LogFollower
-from workers.spec import WorkerReport
+from workers.report_json import report_from_json
+from workers.reports import WorkerReport
 
 POLL_S = 0.5
 WATCH_S = 1.0
@@ -227,7 +228,7 @@ class Service:
             found.raise_for_status()
         except httpx.HTTPError:
             return []
-        return [WorkerReport.from_json(orjson.dumps(report)) for report in found.json()]
+        return [report_from_json(orjson.dumps(report)) for report in found.json()]
 
     def _refuse_used_ports(self) -> None:
         server, cluster = self._loaded.config.server, self._loaded.config.cluster

@@ -26,7 +26,7 @@ from tests.running_gateway import (
     enter_gateway,
 )
 from tests.scripted_worker import ScriptedWorker, StartWorker
-from workers.spec import ExpertReport, ExpertState, SwapReport, Tier, WorkerReport
+from workers.reports import ExpertReport, ExpertState, SwapReport, Tier, WorkerReport
 
 settings.register_profile("coe", deadline=None)  # a slow machine is no failure
 settings.load_profile("coe")

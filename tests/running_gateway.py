@@ -52,7 +52,7 @@ from coe.store.swaps import SwapLog
 from coe.tracing.hooks import GatewayTracing, NoTracing
 from routers.router import Classification
 from tests.scripted_worker import until
-from workers.spec import LoadReport, WorkerReport
+from workers.reports import LoadReport, WorkerReport
 
 TOKEN = "token-of-the-tests"
 EXPERTS = ("generalist", "poet")

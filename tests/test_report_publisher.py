@@ -10,7 +10,7 @@ from coe.report_publisher import ReportPublisher
 from coe.store.directory import RedisDirectory
 from coe.store.swaps import SwapLog
 from tests.running_gateway import MakeReport
-from workers.spec import SwapReport, Tier
+from workers.reports import SwapReport, Tier
 
 Total = Callable[..., float]
 

@@ -21,8 +21,8 @@ from functools import partial
 from workers.errors import NotResidentError, QueueFullError, QueueTimeoutError, WorkerError
 from workers.policies import Expected, Policy, Serve, Swap, Wait
 from workers.queues import Queues, Waiting
+from workers.reports import SwapReport, Tier
 from workers.residency import Residency
-from workers.spec import SwapReport, Tier
 
 _LONGEST_RETRY_S = 60.0
 _RETRY_S = 5.0

@@ -2,10 +2,11 @@
 
 from collections.abc import Collection, Sequence
 
-from workers.hosted_engine import HostedEngine
+from workers.engine.hosted_engine import HostedEngine
 from workers.policies import Cost, Memory
+from workers.reports import Tier
 from workers.residency import UNKNOWN_SIZE
-from workers.spec import ModelSpec, Tier, WorkerSpec
+from workers.spec import ModelSpec, WorkerSpec
 
 UNLIMITED = 2**62  # bytes
 _STARTED_S = 60.0  # an engine of its own; both are guesses until they are measured

@@ -31,7 +31,7 @@ WorkerError
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from workers.spec import SwapReport  # which imports this module
+    from workers.reports import SwapReport
 
 
 class WorkerError(Exception):

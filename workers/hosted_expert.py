@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from workers.admission import Admission
-from workers.data_port import Lease
+from workers.engine.hosted_engine import HostedEngine
 from workers.errors import NotResidentError, NotUnloadableError
-from workers.hosted_engine import HostedEngine
 from workers.openai_errors import Failure, RefusedError
 from workers.pins import Pins
-from workers.requests import ExpertRequest
+from workers.port.data_port import Lease
+from workers.port.requests import ExpertRequest
+from workers.reports import ExpertReport, ExpertState, Tier
 from workers.residency import Residency
-from workers.spec import ExpertReport, ExpertSpec, ExpertState, Tier
+from workers.spec import ExpertSpec
 
 _LOADING_RETRY_S = 5.0
 _FAILED_RETRY_S = 30.0

@@ -20,7 +20,7 @@ from typing import Protocol
 
 from workers.errors import EngineAwayError, EngineError, WorkerError
 from workers.policies import Memory, Policy, Swap
-from workers.spec import SwapReport, Tier
+from workers.reports import SwapReport, Tier
 
 _LOG = logging.getLogger("coe.residency")
 _KEPT_REPORTS = 16

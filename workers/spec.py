@@ -1,26 +1,19 @@
-"""What a worker is told to serve and what it reports: plain values that cross process boundaries.
+"""What a worker is told to serve: settings of experts, of the models below them and of itself, as plain values.
 
-In: the settings of experts, of the models below them, and of the worker. Out: reports, as JSON and back.
 Only that names agree is checked here; every other value is judged where it is used.
 """
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
-
-import orjson
 
 from workers.errors import SpecError
 
 Device: TypeAlias = Literal["cpu", "gpu"]
-ExpertState: TypeAlias = Literal["loading", "ready", "failed", "draining", "unloaded"]
 LoadTime: TypeAlias = Literal["start", "request"]
-EngineState: TypeAlias = Literal["starting", "ready", "backoff", "failed", "stopped", "parked", "asleep"]
 SleepLevel: TypeAlias = Literal[1, 2]
-Tier: TypeAlias = Literal["device", "host", "disk"]
 SamplingValue: TypeAlias = float | int | list[str]
 
 
@@ -52,8 +45,8 @@ class Sampling:
 class ModelSpec:
     """A base model and the engine that serves it.
 
-    `source` is read by `workers.sources`. With `url` no engine is started: the OpenAI server there is asked for
-    `served_name` (default: `name`), and the engine settings have no effect. None means the engine's own default.
+    `source` is read by `workers.sources.resolution`. With `url` no engine is started: the OpenAI server there is asked
+    for `served_name` (default: `name`), and the engine settings have no effect. None means the engine's own default.
     Models of one `family` share an engine, whose weights are replaced in place. `device_bytes` is what the engine takes
     of the device in all, `asleep_bytes` what it still takes while it sleeps, and `idle_s` how long it stays there
     unused; None: for ever.
@@ -113,7 +106,7 @@ class MemorySpec:
 
     `device_bytes` and `host_bytes` are for what is resident and for copies in host memory; None: without limit. Of each
     set of models in `exclusive` at most one is resident. `preload` names the models that are resident first. Engines
-    that make room on a GPU sleep as deep as `sleep` says (see `workers.sleep`); None: they end. The rest are the
+    that make room on a GPU sleep as deep as `sleep` says (see `workers.engine.sleep`); None: they end. The rest are the
     policy's: see `workers.policies`.
     """
 
@@ -190,121 +183,6 @@ class WorkerSpec:
                 raise SpecError(
                     f"expert `{expert.name}` has an adapter and the name its model is served by: rename one of them"
                 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SwapReport:
-    """One change of what is resident on a device: `model` came in from `tier` and `evicted` left, in `seconds`.
-
-    `at` is its end, in seconds since 1970. `number` counts the swaps of one life of a worker, from 1. `error` says why
-    it failed; then what is resident is as the next report says.
-    """
-
-    number: int
-    at: float
-    model: str
-    tier: Tier
-    evicted: tuple[str, ...] = ()
-    seconds: float = 0.0
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExpertReport:
-    """One expert now. `running` and `waiting` count its requests; `error` says why it is failed.
-
-    `adapter` is a digest of the adapter that answers, by which one can see that it was replaced; None without one.
-    A `ready` expert whose `tier` is not the device is made resident for a request, in about `swap_s` seconds.
-    `size_bytes` is of its weights; `room` says how many more requests would run at once; `wait_s` is how long one that
-    comes now is expected to wait, a swap included; `unload_in_s` is how long it stays when no request comes, None where
-    it stays.
-    """
-
-    name: str
-    model: str
-    state: ExpertState
-    tier: Tier
-    running: int = 0
-    waiting: int = 0
-    error: str | None = None
-    adapter: str | None = None
-    size_bytes: int = 0
-    room: int = 0
-    swap_s: float = 0.0
-    wait_s: float = 0.0
-    pinned: bool = False
-    unload_in_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineReport:
-    """One engine now. `pid` is None where it is not ours or not running; `started_in_s` is its last start."""
-
-    model: str
-    state: EngineState
-    pid: int | None = None
-    restarts: int = 0
-    started_in_s: float | None = None
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerReport:
-    """One worker now. `epoch` grows with each start of the worker and so tells late reports of earlier starts apart.
-
-    `swaps` are the latest changes of what is resident, the newest last. `at`: when it was made, in seconds since 1970.
-    """
-
-    worker_id: str
-    group: str
-    url: str
-    pid: int
-    epoch: int
-    experts: tuple[ExpertReport, ...]
-    engines: tuple[EngineReport, ...]
-    swaps: tuple[SwapReport, ...] = ()
-    at: float = field(default_factory=time.time, compare=False)
-
-    @property
-    def device_bytes(self) -> int:
-        """Of the weights on the device. Experts of one model share it, so that it counts once."""
-        sizes: dict[str, int] = {}
-        for expert in self.experts:
-            if expert.tier == "device":
-                sizes[expert.model] = max(sizes.get(expert.model, 0), expert.size_bytes)
-        return sum(sizes.values())
-
-    def to_json(self) -> bytes:
-        return orjson.dumps(self)
-
-    @classmethod
-    def from_json(cls, data: bytes) -> "WorkerReport":
-        """Read what `to_json` wrote. Raises `SpecError` where `data` is not a report."""
-        try:
-            raw = orjson.loads(data)
-            experts = tuple(ExpertReport(**expert) for expert in raw.pop("experts"))
-            engines = tuple(EngineReport(**engine) for engine in raw.pop("engines"))
-            swaps = tuple(SwapReport(**{**swap, "evicted": tuple(swap["evicted"])}) for swap in raw.pop("swaps"))
-            return cls(experts=experts, engines=engines, swaps=swaps, **raw)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise SpecError(f"this is no worker report ({error}); were both sides updated?") from error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadReport:
-    """What became of loading or unloading one expert on one worker.
-
-    `changed` is False where it was so already; `seconds` is what it took; `error` says why it was not done, and then
-    `code` names the cause for programs.
-    """
-
-    worker_id: str
-    expert: str
-    state: ExpertState
-    changed: bool = False
-    seconds: float = 0.0
-    code: str | None = None
-    error: str | None = None
 
 
 def _refuse_unequal(members: tuple[ModelSpec, ...]) -> None:

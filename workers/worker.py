@@ -16,19 +16,21 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from workers.admission import Admission, Limits
-from workers.data_port import DataPort
 from workers.device import Device, empty_memory, first_residents, is_movable
-from workers.engine import EngineCommand, engine_command
+from workers.engine.hosted_engine import HostedEngine
+from workers.engine.server import EngineCommand, engine_command
+from workers.engine.supervisor import DEFAULT_BACKOFF, Backoff
 from workers.errors import EngineAwayError, NotResidentError, UnknownExpertError, WorkerError
-from workers.hosted_engine import HostedEngine
 from workers.hosted_expert import HostedExpert
 from workers.joined import Joined
 from workers.pins import Pins
 from workers.policies import make_policy
+from workers.port.data_port import DataPort
+from workers.port.serving import OnServed
+from workers.report_json import report_to_json
+from workers.reports import LoadReport, WorkerReport
 from workers.residency import Residency
-from workers.serving import OnServed
-from workers.spec import LoadReport, WorkerReport, WorkerSpec
-from workers.supervisor import DEFAULT_BACKOFF, Backoff
+from workers.spec import WorkerSpec
 
 OnReport = Callable[[WorkerReport], Awaitable[None]]
 
@@ -253,7 +255,7 @@ class ExpertWorker:
                         _LOG.warning("`%s` could not be put away: %s", expert.spec.model, error)
 
     def _report_json(self) -> bytes:
-        return self.report().to_json()
+        return report_to_json(self.report())
 
     async def _keep_reporting(self, on_report: OnReport) -> None:
         while True:

@@ -29,7 +29,7 @@ def prepare_models(loaded: LoadedConfig, groups: Sequence[str], say: Callable[[s
     """
     from coe.config.specs import absolute_source
     from coe.runtime import cache_directory
-    from workers.sources import resolve
+    from workers.sources.resolution import resolve
 
     experts = {name: loaded.config.experts[name] for group in groups for name in loaded.config.experts_of(group)}
     for name in dict.fromkeys(expert.model for expert in experts.values()):
@@ -46,7 +46,7 @@ def _prepare_adapter(name: str, source: str, say: Callable[[str], None]) -> None
     """An adapter that cannot be had is told and passed over: the other experts serve without it."""
     from coe.runtime import cache_directory
     from workers.errors import SourceError
-    from workers.sources import resolve
+    from workers.sources.resolution import resolve
 
     try:
         say(f"adapter of {name}: {resolve(source, cache_directory(), say)}")

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from coe.cli.arguments import DEFAULT_URL, JsonOption, UrlOption
+from workers.report_json import report_from_json
 
 if TYPE_CHECKING:
     import httpx
 
-    from workers.spec import WorkerReport
+    from workers.reports import WorkerReport
 
 WATCH_S = 1.0
 PIPED_WIDTH = 200
@@ -66,9 +67,7 @@ def _pause() -> None:
 def _reports(client: httpx.Client) -> list[WorkerReport]:
     import orjson
 
-    from workers.spec import WorkerReport
-
-    return [WorkerReport.from_json(orjson.dumps(raw)) for raw in _fetch(client)]
+    return [report_from_json(orjson.dumps(raw)) for raw in _fetch(client)]
 
 
 def _fetch(client: httpx.Client) -> list[object]:

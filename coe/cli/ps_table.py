@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from workers.spec import ExpertReport, SwapReport, WorkerReport
+    from workers.reports import ExpertReport, SwapReport, WorkerReport
 
 HEAD = (
     "expert",

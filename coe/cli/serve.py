@@ -40,7 +40,7 @@ def serve(config: ConfigArgument = DEFAULT_CONFIG) -> None:
 def _run_under_reaper(config: Path) -> int:
     """The service's exit status. Ctrl-C and SIGTERM are handed down."""
     from coe.config.load import load_config
-    from workers.reaper import reaped
+    from workers.processes.reaper import reaped
 
     grace_s = load_config(config).config.server.drain_timeout_s + SHUTDOWN_S
     command = [sys.executable, "-m", "coe.cli.main", "serve", str(config)]

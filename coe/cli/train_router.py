@@ -152,7 +152,7 @@ def stage_progress(bars: Progress) -> Callable[[str, int, int], None]:
 def resolver(say: Callable[[str], None]) -> Callable[[str], Path]:
     """Makes a folder of an encoder's source, in the cache folder; `say` is told what is done."""
     from coe.runtime import cache_directory
-    from workers.sources import resolve
+    from workers.sources.resolution import resolve
 
     return lambda source: resolve(source, cache_directory(), say)
 

@@ -18,7 +18,7 @@ from coe.finetune.rows import ChatRow, fingerprint
 from coe.finetune.settings import TrainingSettings
 from coe.finetune.tokens import tokenize
 from coe.runtime import cache_directory
-from workers.sources import resolve
+from workers.sources.resolution import resolve
 
 
 @dataclass(frozen=True, slots=True)

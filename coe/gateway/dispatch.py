@@ -10,7 +10,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from workers.spec import ExpertReport, WorkerReport
+from workers.reports import ExpertReport, WorkerReport
 
 HORIZON_S = 5.0
 """No report is older than this; what was sent before is in it, whatever the clocks of two machines say."""

@@ -16,7 +16,7 @@ from coe.gateway.dispatch import Candidate, SentLedger, best_first
 from coe.plan.worker_expert import Endpoint
 from coe.store.client import STORE_ERRORS
 from coe.telemetry.logs import get_logger
-from workers.spec import ExpertReport, WorkerReport
+from workers.reports import ExpertReport, WorkerReport
 
 REFRESH_S = 0.5
 SUSPECT_S = 2.0

@@ -20,7 +20,7 @@ from coe.errors import (
 from coe.gateway.admin import AdminGuard
 from coe.gateway.exchange import Exchange
 from coe.gateway.fleet import Fleet
-from workers.spec import LoadReport
+from workers.reports import LoadReport
 
 RETRY_AFTER_S = 5.0
 NO_ANSWER = "no_answer"

@@ -18,6 +18,7 @@ from coe.gateway.http import read_body
 from coe.gateway.protocol import parse_route
 from coe.plan.tree import plan_tree
 from coe.telemetry.metrics import CONTENT_TYPE, render_metrics
+from workers.report_json import report_to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class Pages:
     async def workers(self, request: Request) -> Response:
         """The reports of all workers, for `coe ps`."""
         Exchange.of(request.scope).endpoint = "/v1/workers"
-        body = b"[" + b",".join(report.to_json() for report in self._fleet.reports()) + b"]"
+        body = b"[" + b",".join(report_to_json(report) for report in self._fleet.reports()) + b"]"
         return Response(body, media_type="application/json")
 
     async def metrics(self, request: Request) -> Response:

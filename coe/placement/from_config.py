@@ -17,7 +17,7 @@ from coe.config.specs import GIB, PATH_SCHEME
 from coe.errors import InputError
 from coe.placement.problem_file import GB
 from workers.placement.sizes import weight_bytes
-from workers.sources import model_folder
+from workers.sources.resolution import model_folder
 
 
 @dataclass(frozen=True, slots=True)

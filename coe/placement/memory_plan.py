@@ -16,7 +16,7 @@ from coe.config.specs import GIB, PATH_SCHEME
 from coe.errors import InputError
 from workers.placement.gpus import Engine, Group, Shape
 from workers.placement.sizes import weight_bytes
-from workers.sources import model_folder
+from workers.sources.resolution import model_folder
 
 BILLION = 10**9
 CONFIG_FILE = "config.json"

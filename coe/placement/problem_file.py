@@ -15,7 +15,7 @@ from coe.config.models import Name, Section
 from coe.config.source import Location, RawConfig, read_raw
 from coe.errors import InputError
 from workers.placement.problem import CoUse, Exclusive, Expert, Problem, Worker
-from workers.spec import Tier
+from workers.reports import Tier
 
 GB = 10**9
 NEEDED = {

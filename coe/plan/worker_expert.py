@@ -13,7 +13,7 @@ from coe.errors import ErrorBody, RequestError, UnavailableError, UpstreamError
 from coe.plan.expert import Answer
 from coe.plan.request import ChatRequest
 from coe.telemetry.metrics import TIER_HITS
-from workers.spec import Tier
+from workers.reports import Tier
 
 RETRY_AFTER_S = 5.0
 TIERS: tuple[Tier, ...] = ("device", "host", "disk")

@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 
 from coe.store.streams import text_of
 from workers.errors import SpecError
-from workers.spec import WorkerReport
+from workers.report_json import report_from_json, report_to_json
+from workers.reports import WorkerReport
 
 REPORT_TTL_S = 10
 
@@ -36,7 +37,7 @@ class RedisDirectory:
     async def write(self, report: WorkerReport) -> bool:
         """Stores a report; False where a later life of this worker has already written."""
         keys = [self._prefix + report.worker_id, self._index]
-        arguments: list[str | bytes] = [str(report.epoch), report.to_json(), str(REPORT_TTL_S), report.worker_id]
+        arguments: list[str | bytes] = [str(report.epoch), report_to_json(report), str(REPORT_TTL_S), report.worker_id]
         return bool(await self._write(keys=keys, args=arguments))
 
     async def remove(self, report: WorkerReport) -> None:
@@ -57,7 +58,7 @@ class RedisDirectory:
                 await self._client.srem(self._index, name)
                 continue
             try:
-                reports.append(WorkerReport.from_json(stored))
+                reports.append(report_from_json(stored))
             except SpecError:  # written by another version during an upgrade; its worker is asked directly then
                 continue
         return reports

@@ -69,7 +69,7 @@ class EmbeddedRedis:
         memory = ["--save", "", "--appendonly", "no", "--maxmemory", "256mb", "--maxmemory-policy", "volatile-lru"]
         files = ["--dir", str(self._directory), "--logfile", str(log), "--loglevel", "warning"]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "workers.reaper", "--", *server, *memory, *files],
+            [sys.executable, "-m", "workers.processes.reaper", "--", *server, *memory, *files],
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # the terminal's Ctrl-C is for `coe serve`, which stops Redis last
         )

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 
 from coe.store.streams import as_text
-from workers.spec import SwapReport
+from workers.reports import SwapReport
 
 MAX_SWAPS = 10_000
 FENCED_FOR_S = 86_400

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from workers.spec import WorkerReport
+from workers.reports import WorkerReport
 
 MULTIPROC_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 if MULTIPROC_VARIABLE in os.environ:  # metrics open files in it when they are made, on whichever machine this is

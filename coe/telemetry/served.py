@@ -8,7 +8,7 @@ from __future__ import annotations
 from coe.telemetry.logs import get_logger
 from coe.tracing.hooks import WorkerTracing
 from coe.tracing.traceparent import trace_ids
-from workers.serving import Serving
+from workers.port.serving import Serving
 
 log = get_logger("coe.worker")
 

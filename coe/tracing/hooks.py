@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 from coe.gateway.decision import PromptRouter
 from coe.plan.executor import PlanRunner
 from coe.plan.expert import Expert
-from workers.serving import Serving
+from workers.port.serving import Serving
 
 
 class GatewayTracing(Protocol):

@@ -13,8 +13,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from coe.tracing.chunks import fail
 from coe.tracing.export import Spans
 from coe.tracing.genai import Attributes
-from workers.serving import Serving
-from workers.spec import SwapReport
+from workers.port.serving import Serving
+from workers.reports import SwapReport
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _CLIENT_ERRORS = range(400, 500)

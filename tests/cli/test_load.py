@@ -8,7 +8,7 @@ import pytest
 from coe.gateway.loading import Verb
 from tests.cli.commands import Coe
 from tests.running_gateway import RunningGateway, StartGateway
-from workers.spec import LoadReport
+from workers.reports import LoadReport
 
 
 def report(**fields: object) -> LoadReport:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.cli.commands import Coe
-from tests.workers.test_placement_sizes import write_tensors
+from tests.workers.placement.test_sizes import write_tensors
 from workers.placement.gpus import GIB
 
 GPU_CONFIG = Path(__file__).parents[2] / "configs" / "gpu.yaml"

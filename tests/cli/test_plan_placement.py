@@ -9,7 +9,7 @@ import yaml
 
 from coe.cli.plan_placement import plan_placement
 from tests.cli.commands import Coe
-from tests.workers.test_placement_sizes import write_tensors
+from tests.workers.placement.test_sizes import write_tensors
 
 CONFIG = """\
 router: {path: router, general: general}

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.commands import Coe, Finished
 from tests.running_gateway import MakeReport, RunningGateway
 from tests.scripted_worker import ScriptedWorker, chunk
-from workers.spec import WorkerReport
+from workers.report_json import report_from_json
 
 Run = Callable[..., Awaitable[Finished]]
 
@@ -75,9 +75,7 @@ async def test_ps_gives_programs_the_reports(
 ) -> None:
     monkeypatch.setenv("COE_URL", gateway.url)
     ended = await run("ps", "--json")
-    assert WorkerReport.from_json(ended.out.strip().removeprefix("[").removesuffix("]").encode()) in (
-        gateway.source.known
-    )
+    assert report_from_json(ended.out.strip().removeprefix("[").removesuffix("]").encode()) in (gateway.source.known)
 
 
 async def test_chat_prints_the_answer_and_says_who_gave_it(run: Run, gateway: RunningGateway) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from coe.cli.ps_table import HEAD, ps_table
-from workers.spec import ExpertReport, SwapReport, WorkerReport
+from workers.reports import ExpertReport, SwapReport, WorkerReport
 
 NOW = 1_700_000_000.0
 

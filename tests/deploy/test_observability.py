@@ -18,7 +18,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from coe.gateway.fleet import Fleet
 from coe.telemetry import metrics
 from tests.running_gateway import MakeReport, ScriptedSource
-from workers.spec import EngineReport
+from workers.reports import EngineReport
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "observability"
 DASHBOARD = json.loads((FOLDER / "grafana" / "dashboards" / "coe.json").read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from coe.telemetry import metrics
 from tests.docs.pages import page, table
 from tests.running_gateway import MakeReport
-from workers.spec import WorkerReport
+from workers.reports import WorkerReport
 
 
 class ScriptedReports(list[WorkerReport]):

@@ -9,7 +9,7 @@ from coe.gateway.admin import AdminGuard
 from coe.gateway.loading import Verb
 from tests.running_gateway import RunningGateway, StartGateway
 from tests.scripted_worker import ScriptedWorker
-from workers.spec import LoadReport
+from workers.reports import LoadReport
 
 KEY = "a-key-of-the-tests"
 VERBS: tuple[Verb, ...] = ("load", "unload", "pin", "unpin")

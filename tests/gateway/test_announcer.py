@@ -12,7 +12,7 @@ from coe.gateway.announcer import Announcer
 from coe.gateway.fleet import Fleet
 from tests.running_gateway import TOKEN, MakeReport, ScriptedSource
 from tests.scripted_worker import StartWorker, until
-from workers.spec import WorkerReport
+from workers.reports import WorkerReport
 
 
 async def announcer_of(session: aiohttp.ClientSession, *reports: WorkerReport) -> Announcer:

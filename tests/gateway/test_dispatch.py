@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coe.gateway.dispatch import HORIZON_S, Candidate, SentLedger, best_first
-from workers.spec import ExpertReport, Tier, WorkerReport
+from workers.reports import ExpertReport, Tier, WorkerReport
 
 
 def candidate(name: str, *, tier: Tier = "device", load: int = 0, sent: int = 0, **held: float) -> Candidate:

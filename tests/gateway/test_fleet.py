@@ -11,7 +11,7 @@ from coe.plan.worker_expert import Endpoint
 from coe.store.directory import RedisDirectory
 from tests.running_gateway import MakeReport, ScriptedSource
 from tests.scripted_worker import until
-from workers.spec import WorkerReport
+from workers.reports import WorkerReport
 
 
 async def test_the_first_source_that_answers_is_believed(make_report: MakeReport) -> None:

@@ -22,7 +22,7 @@ from routers.training import train
 from tests.routers.conftest import MakePrompts
 from tests.running_gateway import EXPERTS, GENERAL, MakeReport, RunningGateway, StartGateway
 from tests.scripted_worker import ScriptedWorker
-from workers.spec import WorkerReport
+from workers.reports import WorkerReport
 
 SERVED = 40  # answers in one category, all of them bad
 CHANCES = {

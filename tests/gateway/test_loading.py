@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 
 from tests.running_gateway import MakeReport, RunningGateway, StartGateway
-from workers.spec import ExpertState, LoadReport
+from workers.reports import ExpertState, LoadReport
 
 
 def done(worker_id: str = "w-0", *, state: ExpertState = "ready", changed: bool = True) -> LoadReport:

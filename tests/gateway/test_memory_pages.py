@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from coe.store.swaps import SwapLog
 from tests.running_gateway import StartGateway
-from workers.spec import SwapReport
+from workers.reports import SwapReport
 
 
 async def test_swaps_are_shown_the_newest_first(start_gateway: StartGateway, redis: Redis) -> None:

@@ -20,7 +20,7 @@ from coe.store.drift_baselines import DriftBaselines
 from coe.store.embedded import EmbeddedRedis
 from tests.running_gateway import ROUTER, MakeReport, RunningGateway, StartGateway
 from tests.scripted_worker import ScriptedWorker, until
-from workers.spec import WorkerReport
+from workers.reports import WorkerReport
 
 
 def logged(result: str) -> float:

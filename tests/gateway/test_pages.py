@@ -2,7 +2,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.running_gateway import ROUTER, MakeReport, RunningGateway, StartGateway
 from tests.scripted_worker import ScriptedWorker
-from workers.spec import WorkerReport
+from workers.report_json import report_from_json
 
 
 async def test_models_are_the_routed_one_every_expert_and_every_plan(gateway: RunningGateway) -> None:
@@ -81,7 +81,7 @@ async def test_ready_as_soon_as_the_general_expert_is(start_gateway: StartGatewa
 
 async def test_workers_shows_the_reports_as_they_are(gateway: RunningGateway, make_report: MakeReport) -> None:
     body = (await gateway.get("/v1/workers")).body
-    assert WorkerReport.from_json(body[1:-1]) == gateway.source.known[0]
+    assert report_from_json(body[1:-1]) == gateway.source.known[0]
 
 
 async def read_metrics(gateway: RunningGateway) -> dict[tuple[str, ...], float]:

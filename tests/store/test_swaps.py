@@ -3,7 +3,7 @@ from redis.asyncio import Redis
 
 from coe.store.client import STORE_ERRORS
 from coe.store.swaps import SwapEvent, SwapLog
-from workers.spec import SwapReport
+from workers.reports import SwapReport
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from coe.telemetry.logs import configure_logs, get_logger
-from workers.serving import Serving
+from workers.port.serving import Serving
 
 Lines = Callable[[], list[dict[str, Any]]]
 

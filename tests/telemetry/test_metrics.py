@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from coe.telemetry.metrics import render_metrics
-from workers.spec import EngineReport, ExpertReport, Tier, WorkerReport
+from workers.reports import EngineReport, ExpertReport, Tier, WorkerReport
 
 COUNT = """
 import sys

@@ -9,8 +9,8 @@ import structlog
 
 from coe.telemetry.served import ServedLog
 from coe.tracing.hooks import NoTracing
-from workers.serving import Serving
-from workers.spec import SwapReport
+from workers.port.serving import Serving
+from workers.reports import SwapReport
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SWAP = SwapReport(number=7, at=1.0, model="base", tier="disk")

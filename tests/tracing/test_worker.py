@@ -19,9 +19,10 @@ from tests.otlp_receiver import OtlpReceiver
 from tests.running_gateway import TOKEN, StartGateway
 from tests.scripted_worker import until
 from tests.tracing.conftest import SENT_S
-from workers.engine import Launch
-from workers.serving import Serving
-from workers.spec import ExpertSpec, MemorySpec, ModelSpec, SwapReport, WorkerSpec
+from workers.engine.server import Launch
+from workers.port.serving import Serving
+from workers.reports import SwapReport
+from workers.spec import ExpertSpec, MemorySpec, ModelSpec, WorkerSpec
 from workers.worker import ExpertWorker
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

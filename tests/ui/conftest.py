@@ -12,7 +12,7 @@ import pytest
 from tests.running_gateway import Settings
 from tests.ui.browser import Browser, browsing, find_browser
 from tests.ui.gateway_thread import GatewayThread, MakeReports, serving
-from workers.spec import ExpertReport, SwapReport, WorkerReport
+from workers.reports import ExpertReport, SwapReport, WorkerReport
 
 SWAP = SwapReport(number=3, at=1_000.0, model="poet", tier="host", evicted=("clerk",), seconds=0.42)
 

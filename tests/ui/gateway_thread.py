@@ -14,7 +14,7 @@ import aiohttp
 from coe.store.client import open_redis
 from tests.running_gateway import RunningGateway, ScriptedSource, Settings, enter_gateway
 from tests.scripted_worker import ScriptedWorker
-from workers.spec import WorkerReport
+from workers.reports import WorkerReport
 
 Value = TypeVar("Value")
 MakeReports = Callable[[str], Sequence[WorkerReport]]

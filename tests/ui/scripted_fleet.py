@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from workers.spec import ExpertReport, SwapReport, Tier, WorkerReport
+from workers.reports import ExpertReport, SwapReport, Tier, WorkerReport
 
 ANSWERS: Mapping[str, str] = {
     "arithmetician": "3 boxes hold 3 * 12 = 36 eggs.\nTom eats 5, so 36 - 5 = 31 are left.",

@@ -9,7 +9,8 @@ from coe.config.models import DecisionLogConfig
 from tests.running_gateway import ROUTER
 from tests.scripted_worker import DONE, chunk, usage_chunk
 from tests.ui.conftest import SWAP, Page, StartPage, two_tiers
-from workers.spec import LoadReport
+from workers.report_json import report_from_json, report_to_json
+from workers.reports import LoadReport
 
 NOTHING = "\N{EN DASH}"
 KEY = "a-key-of-the-tests"
@@ -218,7 +219,7 @@ def test_the_table_follows_what_workers_report(page: Page) -> None:
     pin = browser.find("#experts-table tbody tr:last-child button:last-child")
     browser.run("arguments[0].focus()", pin)
     (worker,) = two_tiers(page.service.worker.url)
-    page.service.report([type(worker).from_json(worker.to_json().replace(b'"host"', b'"device"'))])
+    page.service.report([report_from_json(report_to_json(worker).replace(b'"host"', b'"device"'))])
     browser.until(lambda: [each.text for each in browser.all("#experts-table .tier")] == ["device", "device"])
     assert browser.run("return document.activeElement === arguments[0]", pin)  # a refresh takes no focus away
 

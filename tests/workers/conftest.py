@@ -11,9 +11,9 @@ from types import ModuleType
 import aiohttp
 import pytest
 
-from workers.engine import Launch
+from workers.engine.server import Launch
+from workers.engine.supervisor import Backoff
 from workers.spec import ExpertSpec, ModelSpec, WorkerSpec
-from workers.supervisor import Backoff
 from workers.worker import ExpertWorker
 
 SCRIPT = Path(__file__).with_name("scripted_engine.py")

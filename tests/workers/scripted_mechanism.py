@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 
 from workers.errors import EngineAwayError, WorkerError
 from workers.policies import Memory
-from workers.spec import Tier
+from workers.reports import Tier
 
 
 class ScriptedMechanism:

@@ -27,8 +27,8 @@ from workers.errors import (
 from workers.hosted_expert import HostedExpert
 from workers.pins import Pins
 from workers.policies import Cost, Memory, make_policy
+from workers.port.serving import Serving, current_request
 from workers.residency import Residency
-from workers.serving import Serving, current_request
 from workers.spec import ExpertSpec, MemorySpec
 
 Run = Callable[[Coroutine[Any, Any, None]], None]

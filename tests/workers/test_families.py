@@ -15,9 +15,11 @@ import pytest
 
 from tests.workers.weights.checkpoint_files import WEIGHTS, cut_off, poison, write_checkpoint
 from tests.workers.weights.scripted_weights import records, spoil
-from workers.engine import ENGINE_URL
+from workers.engine.server import ENGINE_URL
 from workers.errors import CheckpointRefusedError, NotUnloadableError
-from workers.spec import EngineReport, ExpertReport, ExpertSpec, MemorySpec, ModelSpec, WorkerReport
+from workers.report_json import report_from_json, report_to_json
+from workers.reports import EngineReport, ExpertReport, WorkerReport
+from workers.spec import ExpertSpec, MemorySpec, ModelSpec
 from workers.worker import ExpertWorker
 
 StartWorker = Callable[..., Awaitable[ExpertWorker]]
@@ -387,5 +389,5 @@ async def test_every_swap_is_reported_when_it_is_done(start: StartWorker) -> Non
     worker = await start("poet", "cook", on_report=on_report)
     await worker.load("cook")
     await eventually(lambda: any(report.swaps for report in reports))
-    [swap] = WorkerReport.from_json(reports[-1].to_json()).swaps
+    [swap] = report_from_json(report_to_json(reports[-1])).swaps
     assert (swap.number, swap.model, swap.evicted, swap.error) == (1, "cook", ("poet",), None)

@@ -13,10 +13,11 @@ import aiohttp
 import pytest
 
 from tests.workers.adapter_files import tear, write_adapter, write_base
-from workers import hosted_engine
-from workers.engine import ENGINE_URL
+from workers.engine import hosted_engine
+from workers.engine.server import ENGINE_URL
 from workers.errors import AdapterRefusedError, EngineAwayError, NotUnloadableError, UnknownExpertError
-from workers.spec import ExpertReport, ExpertSpec, ModelSpec
+from workers.reports import ExpertReport
+from workers.spec import ExpertSpec, ModelSpec
 from workers.worker import ExpertWorker
 
 StartWorker = Callable[..., Awaitable[ExpertWorker]]

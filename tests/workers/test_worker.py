@@ -14,7 +14,9 @@ import psutil
 import pytest
 
 from tests.workers.adapter_files import tear, write_adapter
-from workers.spec import ExpertSpec, ModelSpec, WorkerReport
+from workers.report_json import report_from_json
+from workers.reports import WorkerReport
+from workers.spec import ExpertSpec, ModelSpec
 from workers.worker import ExpertWorker, NotReadyError
 
 StartWorker = Callable[..., Awaitable[ExpertWorker]]
@@ -50,7 +52,7 @@ async def test_it_listens_at_once_and_answers_when_the_engine_does(
     status, answer = await chat(client, worker, "hello")
     assert (status, answer["model"]) == (200, "poet")
     async with client.get(f"{worker.url}/report") as response:
-        assert WorkerReport.from_json(await response.read()).worker_id == "w"
+        assert report_from_json(await response.read()).worker_id == "w"
 
 
 async def test_experts_on_one_model_share_its_engine_and_keep_their_prompts(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from workers.spec import Tier
+from workers.reports import Tier
 
 CriterionName: TypeAlias = Literal["maximum load", "loading", "split plans", "bytes to load", "copies"]
 

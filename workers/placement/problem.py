@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from workers.errors import PlacementError
-from workers.spec import Tier
+from workers.reports import Tier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

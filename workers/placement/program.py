@@ -27,7 +27,7 @@ from typing import TypeVar
 from workers.placement.linear import LinearProgram, Terms
 from workers.placement.plan import CriterionName
 from workers.placement.problem import Expert, Problem, spots
-from workers.spec import Tier
+from workers.reports import Tier
 
 Key = TypeVar("Key", bound=tuple[object, ...])
 # Of experts that nobody asks for, too, what has room is resident: each is asked for this part of the mean demand.

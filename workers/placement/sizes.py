@@ -5,7 +5,7 @@ from pathlib import Path
 
 import orjson
 
-from workers.adapter_check import WEIGHTS_FILE
+from workers.adapters.check import WEIGHTS_FILE
 from workers.errors import SourceNotFoundError
 from workers.tensor_header import TensorFileError, read_header
 

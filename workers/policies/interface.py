@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from workers.spec import Tier
+from workers.reports import Tier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

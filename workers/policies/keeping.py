@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from workers.policies.demand import Demand
 from workers.policies.interface import Memory
-from workers.spec import Tier
+from workers.reports import Tier
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 
 from workers.errors import SimulationError
 from workers.policies import Cost, Expected, Memory, Policy, Serve, Swap, Wait
+from workers.reports import Tier
 from workers.simulator.trace import GB, Request
-from workers.spec import Tier
 
 
 @dataclass(frozen=True, slots=True)

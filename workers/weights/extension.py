@@ -1,6 +1,6 @@
 """The engine's side of replacing weights: vLLM mixes `WeightsExtension` into its workers, and RPCs call its methods.
 
-The RPCs come by `POST /collective_rpc` on the engine's private socket. See `workers.engine_extension`.
+The RPCs come by `POST /collective_rpc` on the engine's private socket. See `workers.engine.extension`.
 
 How a checkpoint reaches the kernels:
     disk, host  through vLLM's `reload_weights`, which processes it as at the start; the only way on a CPU

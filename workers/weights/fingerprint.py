@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import orjson
 
-from workers.engine_control import EngineControl, EngineRefusedError
+from workers.engine.control import EngineControl, EngineRefusedError
 from workers.errors import WeightsMismatchError
 from workers.weights.content import write_record
 

@@ -18,7 +18,7 @@ from typing import Literal, TypeAlias
 
 import aiohttp
 
-from workers.engine_control import EngineControl, EngineRefusedError, Json
+from workers.engine.control import EngineControl, EngineRefusedError, Json
 from workers.errors import CheckpointRefusedError, EngineAwayError, EngineError, WeightsMismatchError
 from workers.weights.family import Accepted, Family
 from workers.weights.unchanged import unchanged_tensors

@@ -6,7 +6,7 @@ What a checkpoint answered when it was first loaded is recorded, and later loads
 import asyncio
 from pathlib import Path
 
-from workers.engine_control import EngineControl, EngineRefusedError
+from workers.engine.control import EngineControl, EngineRefusedError
 from workers.errors import CheckpointRefusedError, WeightsMismatchError
 from workers.weights.checkpoint import Checkpoint
 from workers.weights.family import Accepted

@@ -9,7 +9,7 @@ from benchmarks.domains.catalogue import DOMAINS, TRAINED
 from benchmarks.domains.task import Domain, Split, Task, TrainedDomain
 from coe.config.load import load_config
 from coe.runtime import cache_directory
-from workers.sources import resolve
+from workers.sources.resolution import resolve
 
 CONFIG = Path(__file__).parents[3] / "configs" / "local.yaml"
 SPLITS: tuple[Split, ...] = ("train", "heldout")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.workers.weights.checkpoint_files import write_checkpoint
 from tests.workers.weights.scripted_weights import ScriptedWeights
-from workers.engine import ENGINE_URL, engine_session
+from workers.engine.server import ENGINE_URL, engine_session
 from workers.weights.slot import Timeouts, WeightSlot
 
 QUICK = Timeouts(fetch_s=0.4, replace_s=0.2, verify_s=0.2, first_pass_s=0.2, control_s=0.2)

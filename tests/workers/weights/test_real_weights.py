@@ -20,9 +20,9 @@ from safetensors.torch import load_file, save_file
 
 from tests.workers.weights.checkpoint_files import WEIGHTS, cut_off, poison
 from tests.workers.weights.scripted_weights import records
-from workers.engine import ENGINE_URL, Engine, Launch, engine_session
+from workers.engine.server import ENGINE_URL, Engine, Launch, engine_session
 from workers.errors import CheckpointRefusedError, EngineError, WeightsMismatchError
-from workers.sources import resolve
+from workers.sources.resolution import resolve
 from workers.spec import ModelSpec
 from workers.weights.slot import WeightSlot
 

@@ -1,0 +1,1 @@
+"""The worker's HTTP port, and what it makes of requests and of answers."""
