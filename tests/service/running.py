@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -36,6 +36,12 @@ class RunningService:
     def descendants(self) -> list[psutil.Process]:
         """Every process that the service has started and that still runs under it."""
         return psutil.Process(self.process.pid).children(recursive=True)
+
+    def commands(self) -> Iterator[tuple[psutil.Process, list[str]]]:
+        """Each of them with its command line; some end while they are looked at."""
+        for process in self.descendants():
+            with suppress(psutil.NoSuchProcess):
+                yield process, process.cmdline()
 
 
 def assert_all_gone(processes: list[psutil.Process], timeout_s: float = 5.0) -> None:

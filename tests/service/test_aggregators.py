@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 
 from tests.service.running import RunningService
@@ -142,8 +141,4 @@ def _engine_running(socket: str) -> float:
 
 
 def _engine_socket(service: RunningService) -> str:
-    for process in service.descendants():
-        command = process.cmdline() if process.is_running() and process.status() != psutil.STATUS_ZOMBIE else []
-        if "--uds" in command:
-            return command[command.index("--uds") + 1]
-    raise AssertionError("no engine runs under the service")
+    return next(command[command.index("--uds") + 1] for _, command in service.commands() if "--uds" in command)
