@@ -18,7 +18,7 @@ def test_everything_is_done_with_the_keyboard_alone(page: Page) -> None:
     browser.open(f"{page.service.url}/ui/")
     browser.reads("#service", "ready")
     browser.press(Keys.TAB)
-    assert browser.run("return document.activeElement.className") == "skip"
+    browser.until(lambda: browser.run("return document.activeElement.className") == "skip")
     browser.press(Keys.ENTER)  # past the navigation
     browser.tab_to("#message")
     browser.press("a poem", Keys.ENTER)
@@ -29,7 +29,7 @@ def test_everything_is_done_with_the_keyboard_alone(page: Page) -> None:
     browser.open(f"{page.service.url}/ui/")
     browser.tab_to("nav a[href='#route']")
     browser.press(Keys.ENTER)
-    assert browser.run("return document.activeElement.id") == "route-title"
+    browser.until(lambda: browser.run("return document.activeElement.id") == "route-title")
     browser.tab_to("#route-prompt")
     browser.press("a poem", Keys.ENTER)
     browser.reads("#route-result", "poetry")
@@ -83,7 +83,7 @@ def test_motion_is_left_out_where_it_is_not_wanted(page: Page) -> None:
     moving = "return getComputedStyle(document.querySelector('.answer .text'), '::after').animationName"
     assert page.browser.run(moving) == "none"
     page.browser.looks(still=False)
-    assert page.browser.run(moving) == "blink"
+    page.browser.until(lambda: page.browser.run(moving) == "blink")
 
 
 def test_landmarks_and_names_are_there_for_who_does_not_see(page: Page) -> None:
