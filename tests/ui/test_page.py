@@ -17,6 +17,11 @@ KEY = "a-key-of-the-tests"
 MARKUP = "**bold** <b>not markup</b> <img src=x onerror=alert(1)>"
 
 
+def test_the_page_counts_experts_and_not_the_plans_beside_them(page: Page) -> None:
+    page.open()
+    page.browser.reads("#service", "2 of 2 experts ready")
+
+
 def test_an_answer_streams_with_what_was_decided_beside_it(page: Page) -> None:
     browser, worker = page.browser, page.service.worker
     worker.stalls(chunk("poet", "Roses "), chunk("poet", "are "))

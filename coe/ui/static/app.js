@@ -32,7 +32,8 @@ async function look(showModels) {
   try {
     const { data } = await read("v1/models");
     showModels(data);
-    const [routed, ...experts] = data;
+    const [routed, ...others] = data;
+    const experts = others.filter(({ id }) => !id.startsWith(`${routed.id}/`)); // without plans
     const ready = experts.filter((model) => model.state === "ready").length;
     state.dataset.state = routed.state === "ready" ? "good" : "wait";
     setText(state, `${ready} of ${counted(experts.length, "expert")} ready`);
