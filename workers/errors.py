@@ -28,10 +28,9 @@ WorkerError
     └── NotResidentError    what it needs could not be brought onto the device
 """
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-if TYPE_CHECKING:
-    from workers.reports import SwapReport
+from workers.reports import SwapReport
 
 
 class WorkerError(Exception):

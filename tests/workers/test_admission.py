@@ -2,21 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from tests.workers.scripted_mechanism import ScriptedMechanism
+from tests.workers.admission_scene import LOAD_S, Scene, memory
 from tests.workers.virtual_time import VirtualTimeLoop
-from workers.admission import Admission, Limits, Turn
+from workers.admission import Turn
 from workers.errors import (
     AdapterRefusedError,
-    AdmissionError,
     EngineAwayError,
     EngineError,
     NotResidentError,
@@ -26,41 +21,10 @@ from workers.errors import (
 )
 from workers.hosted_expert import HostedExpert
 from workers.pins import Pins
-from workers.policies import Cost, Memory, make_policy
 from workers.port.serving import Serving, current_request
-from workers.residency import Residency
-from workers.spec import ExpertSpec, MemorySpec
+from workers.spec import ExpertSpec
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
-LOAD_S = {"host": 1.0, "disk": 3.0}
-
-
-class Scene:
-    """An admission over a scripted device; experts `a`, `b`, … have models of the same name, `a2` shares `a`'s."""
-
-    def __init__(self, memory: Memory, *, resident: str = "", policy: str = "default", **limits: Any) -> None:
-        self.memory = memory
-        self.mechanism = ScriptedMechanism(memory)
-        self.mechanism.truth.update(resident)
-        self.mechanism.runs = memory.running.keys
-        chosen = make_policy(MemorySpec(policy=policy, quantum_s=10, max_wait_s=60), slots=2)
-        clock = asyncio.get_running_loop().time
-        self.residency = Residency(memory, self.mechanism, chosen, clock=clock)
-        homes = {name: name for name in memory.costs} | {"a2": "a"}
-        values = {"max_running": 2, "max_queued": 3, "queue_timeout_s": 3600.0} | limits
-        self.admission = Admission(self.residency, homes, chosen, Limits(**values), clock=clock)
-        self.residency.sync()
-
-    async def request(self, expert: str, seconds: float = 1.0) -> Turn:
-        async with self.admission.slot(expert) as turn:
-            assert self.residency.memory.tier(expert[0]) == "device"
-            await asyncio.sleep(seconds)
-        return turn
-
-
-def memory(names: str = "abc", *, fit: int = 1, host: int = 0, groups: tuple[frozenset[str], ...] = ()) -> Memory:
-    costs = {name: Cost(size=10, load_s=LOAD_S) for name in names}  # type: ignore[arg-type]  # tiers are strings
-    return Memory(costs=costs, device_bytes=10 * fit, host_bytes=10 * host, groups=groups)
 
 
 def expert_of(scene: Scene, name: str) -> HostedExpert:
@@ -407,148 +371,3 @@ def test_an_announced_model_that_cannot_be_loaded_is_tried_once_and_then_left_to
         assert (await scene.request("a")).swap_s  # it had left for b
 
     run(scene())
-
-
-class AdmissionMachine(RuleBasedStateMachine):
-    """Requests come, end and are cancelled while loads fail and the device loses everything, in any order.
-
-    The scripted device checks at each change that budgets hold, that changes do not overlap and that nothing runs on
-    what leaves; the invariants, that nothing runs on what is not resident; the end, that nobody waits for ever.
-    """
-
-    policy = "default"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loop = VirtualTimeLoop()
-        costs = {
-            name: Cost(size=size, load_s={"host": 0.5 * size, "disk": 2.0 * size})
-            for name, size in {"a": 2, "b": 2, "c": 1, "d": 3}.items()
-        }
-        self.memory = Memory(costs=costs, device_bytes=4, host_bytes=4, groups=(frozenset("ac"),))
-        self.scene = self.loop.run_until_complete(self.make())
-        self.scene.mechanism.sleepers = frozenset("bd")
-        self.endings: dict[int, asyncio.Event] = {}
-        self.tasks: dict[int, asyncio.Task[None]] = {}
-        self.inside: dict[int, str] = {}
-        self.count = 0
-
-    async def make(self) -> Scene:
-        return Scene(self.memory, policy=self.policy)
-
-    async def request(self, number: int, expert: str) -> None:
-        with suppress(AdmissionError):
-            async with self.scene.admission.slot(expert):
-                self.inside[number] = expert
-                try:
-                    await self.endings[number].wait()
-                finally:
-                    del self.inside[number]
-
-    def settle(self, seconds: float = 0.0) -> None:
-        async def turns() -> None:
-            await asyncio.sleep(seconds)
-            for _ in range(8):
-                await asyncio.sleep(0)
-
-        self.loop.run_until_complete(turns())
-        for number in [number for number, task in self.tasks.items() if task.done()]:
-            task = self.tasks.pop(number)
-            if not task.cancelled():
-                task.result()
-
-    @rule(expert=st.sampled_from(["a", "a2", "b", "c", "d"]), times=st.integers(1, 3))
-    def come(self, expert: str, times: int) -> None:
-        for _ in range(times):
-            self.count += 1
-            self.endings[self.count] = asyncio.Event()
-            self.tasks[self.count] = self.loop.create_task(self.request(self.count, expert))
-        self.settle()
-
-    @rule(expert=st.sampled_from(["a", "a2", "b", "c", "d"]), probability=st.sampled_from([0.0, 0.5, 1.0]))
-    def announce(self, expert: str, probability: float) -> None:
-        async def announced() -> None:
-            self.scene.admission.expect(expert, probability)
-
-        self.loop.run_until_complete(announced())
-        self.settle()
-
-    @rule(pick=st.integers(0), more=st.booleans())
-    def end(self, pick: int, more: bool) -> None:
-        if self.inside:
-            number = sorted(self.inside)[pick % len(self.inside)]
-            self.endings[number].set()
-        if not more:
-            self.settle()
-
-    @rule(picks=st.lists(st.integers(0), min_size=1, max_size=3))
-    def cancel(self, picks: list[int]) -> None:
-        for pick in picks:
-            if self.tasks:
-                self.tasks[sorted(self.tasks)[pick % len(self.tasks)]].cancel()
-        self.settle()
-
-    @rule(seconds=st.sampled_from([0.3, 1.0, 5.0, 30.0]))
-    def time_passes(self, seconds: float) -> None:
-        self.settle(seconds)
-
-    @rule(dies=st.booleans())
-    def next_load_fails(self, dies: bool) -> None:
-        if dies:
-            self.scene.mechanism.dies = True
-        else:
-            self.scene.mechanism.fails = AdapterRefusedError("scripted")
-
-    @rule()
-    def device_loses_everything(self) -> None:
-        if not self.scene.mechanism.busy:
-            for number in list(self.inside):  # their streams break
-                self.endings[number].set()
-            self.scene.mechanism.truth.clear()
-            self.scene.mechanism.held.clear()
-            self.scene.residency.sync()
-            self.settle()
-
-    @rule(name=st.sampled_from("abcd"))
-    def put_away(self, name: str) -> None:
-        self.tasks[-self.count - 1] = self.loop.create_task(self.put(name))
-        self.count += 1
-        self.settle()
-
-    async def put(self, name: str) -> None:
-        await self.scene.admission.put_away(name)
-
-    @invariant()
-    def nothing_runs_on_what_is_not_resident(self) -> None:
-        models = {expert[0] for expert in self.inside.values()}
-        assert models <= self.scene.mechanism.truth
-        assert self.memory.running.keys() == models
-
-    @invariant()
-    def counts_are_those_of_the_requests(self) -> None:
-        admission = self.scene.admission
-        for expert in ("a", "a2", "b", "c", "d"):
-            assert admission.running(expert) == list(self.inside.values()).count(expert) <= 2
-            assert admission.running(expert) + admission.waiting(expert) <= 5
-        assert all(self.memory.queues.values())
-
-    def teardown(self) -> None:
-        for _ in range(200):
-            for number in list(self.inside):
-                self.endings[number].set()
-            self.settle(5.0)
-            if not self.tasks:
-                break
-        assert not self.tasks, "somebody waits for ever"
-        self.loop.run_until_complete(self.scene.admission.close())
-        self.loop.close()
-
-
-class FcfsAdmissionMachine(AdmissionMachine):
-    policy = "fcfs-lru"
-
-
-TestAdmission = AdmissionMachine.TestCase
-TestAdmission.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
-TestFcfsAdmission = FcfsAdmissionMachine.TestCase
-TestFcfsAdmission.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
